@@ -1,0 +1,62 @@
+"""Decide about a challenger: promote it, ask a person, or reject it.
+
+Both models are measured here on the same rows, which neither was fitted on. What is promoted takes effect the day
+after the as-of day. Answer a question under Browse, Required Actions; unanswered, it is rejected at the deadline.
+"""
+
+from airflow.providers.standard.operators.hitl import HITLBranchOperator
+from airflow.sdk import PartitionedAssetTimetable, TriggerRule, dag, task
+
+from include.core.calendar import as_of_day
+from include.core.datasets import CHALLENGER, CHAMPION
+from include.core.defaults import CHAIN_DEFAULTS, answer_within
+from include.modelops import decisions
+from include.modelops.decisions import DECISION_DEFAULTS
+from include.modelops.gate import Route
+from include.project import domain
+
+
+@dag(
+    schedule=PartitionedAssetTimetable(assets=CHALLENGER),
+    doc_md=__doc__,
+    **{**CHAIN_DEFAULTS, "default_args": DECISION_DEFAULTS},
+)
+def deploy_model():
+    @task
+    def compare_models(*, partition_key=None) -> dict:
+        return decisions.compare(domain, as_of_day(partition_key))
+
+    @task.branch
+    def choose_route(compared: dict, *, partition_key=None, run_id=None) -> str:
+        """Follow the gate; if a person is asked, scoring goes on meanwhile with the champion there is."""
+        if compared["route"] == Route.ASK:
+            decisions.ask(as_of_day(partition_key), run_id)
+        return compared["route"]
+
+    ask_a_person = HITLBranchOperator(
+        task_id=Route.ASK.value,
+        subject="Promote the challenger of {{ partition_key }}?",
+        body="{{ ti.xcom_pull('compare_models')['reasons'] | join('\n\n') }}",
+        options=["Promote", "Reject"],
+        options_mapping={"Promote": Route.PROMOTE.value, "Reject": Route.REJECT.value},
+        defaults=["Reject"],
+        response_timeout=answer_within(domain),
+    )
+
+    @task(outlets=[CHAMPION], trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def promote(compared: dict, *, partition_key=None, run_id=None, ti=None) -> None:
+        answer = ti.xcom_pull(task_ids=Route.ASK.value)
+        decisions.promote(domain, as_of_day(partition_key), compared, decisions.answered_by(answer), run_id)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def reject(compared: dict, *, partition_key=None, run_id=None, ti=None) -> None:
+        answer = ti.xcom_pull(task_ids=Route.ASK.value)
+        decisions.reject(as_of_day(partition_key), compared, decisions.answered_by(answer), run_id)
+
+    compared = compare_models()
+    outcomes = [promote(compared), reject(compared)]
+    choose_route(compared) >> [ask_a_person, *outcomes]
+    ask_a_person >> outcomes
+
+
+deploy_model()

@@ -1,0 +1,30 @@
+"""Score one as-of day with the champion that was effective on it. With no champion it says so and goes on.
+
+It waits, without a worker, until the day before is monitored and every training asked for before is decided; so a
+month replayed in minutes gives the predictions of a month of mornings. Replay a day by replaying `ingest_sources`.
+"""
+
+from airflow.sdk import PartitionedAssetTimetable, TriggerRule, dag, task
+
+from include.core.calendar import as_of_day
+from include.core.datasets import FEATURES, PREDICTIONS
+from include.core.defaults import CHAIN_DEFAULTS
+from include.modelops import scoring
+from include.project import domain
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=FEATURES), doc_md=__doc__, **CHAIN_DEFAULTS)
+def score_batch():
+    @task.sensor(mode="reschedule", poke_interval=30, timeout=domain.decision_deadline.total_seconds())
+    def wait_for_decisions(*, partition_key=None) -> bool:
+        return scoring.is_decided_before(as_of_day(partition_key))
+
+    @task(outlets=[PREDICTIONS], trigger_rule=TriggerRule.ALL_DONE)
+    def score_day(*, partition_key=None, run_id=None) -> dict[str, int | None]:
+        """Score, also when the deadline has passed: late travellers are better warned by yesterday's model."""
+        return scoring.score_day(domain, as_of_day(partition_key), run_id)
+
+    wait_for_decisions() >> score_day()
+
+
+score_batch()

@@ -1,0 +1,243 @@
+"""What a domain declares and the engine reads. Frozen, light to import, checked when it is built.
+
+A fork writes one `Domain` under `include/<domain>/` and names it in `include/project.py`. Everything that
+differs between one business and the next stands here as data or as a `.sql` file of the domain's folder.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+
+class DomainError(ValueError):
+    """A domain that cannot work, and what to change in it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a drop, `{LANDING_URI}/{as_of}/{name}.csv`, and the columns its header must have."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of a feature view: its Postgres type and what it means."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """One SQL file and one table, keyed by `as_of` and the entity. Read from the file's header.
+
+    `lookback` is the number of drops it reads: 1 is the drop of the as-of day alone.
+    """
+
+    name: str
+    description: str
+    owner: str
+    lookback: int
+    entity: tuple[Feature, ...]
+    features: tuple[Feature, ...]
+    sql: str
+    version: str
+
+    @classmethod
+    def read(cls, path: Path) -> "FeatureView":
+        """Parse the header of `path`; a DomainError names the line that is missing."""
+        text = path.read_text()
+        header = re.findall(r"^-- (\w+): (.+)$", text, flags=re.MULTILINE)
+        single = {key: value for key, value in header if key not in ("entity", "feature")}
+        missing = {"owner", "lookback"} - set(single)
+        if missing or not text.startswith("-- One row per "):
+            raise DomainError(
+                f"{path.name} needs a first line '-- One row per ...' and the header lines owner and lookback"
+                f" (missing: {', '.join(sorted(missing)) or 'first line'})"
+            )
+        return cls(
+            name=path.stem,
+            description=text.splitlines()[0].removeprefix("-- "),
+            owner=single["owner"],
+            lookback=int(single["lookback"]),
+            entity=tuple(cls._column(path, value) for key, value in header if key == "entity"),
+            features=tuple(cls._column(path, value) for key, value in header if key == "feature"),
+            sql=text,
+            version=cls._version(text, header),
+        )
+
+    @staticmethod
+    def _version(text: str, header: list[tuple[str, str]]) -> str:
+        """A hash of what decides the values: the SQL without comments and spacing, the columns and the lookback."""
+        statement = " ".join(re.sub(r"--.*", "", text).split())
+        shape = [value.split(",")[0] for key, value in header if key in ("entity", "feature", "lookback")]
+        return hashlib.sha256("\n".join([statement, *shape]).encode()).hexdigest()[:12]
+
+    @staticmethod
+    def _column(path: Path, declaration: str) -> Feature:
+        match = re.fullmatch(r"(\w+) ([a-z ]+?), (.+)", declaration)
+        if match is None:
+            raise DomainError(f"{path.name}: write '{declaration}' as 'name type, meaning'")
+        return Feature(*match.groups())
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model to try: `build` is 'package.module:function', called with `params`, returns an estimator.
+
+    `trusted_types` are the types beyond those of scikit-learn's own that its artifact may hold.
+    """
+
+    name: str
+    build: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    trusted_types: tuple[str, ...] = ()
+
+    def estimator(self) -> Any:
+        """A fresh, unfitted estimator with `fit(X, y)` and `predict_proba(X)`."""
+        return load_object(self.build)(**self.params)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a wrong decision costs, in units of the domain; a right one costs nothing."""
+
+    false_alarm: float
+    missed: float
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which acting is cheaper (Elkan 2001, equation 2)."""
+        return self.false_alarm / (self.false_alarm + self.missed)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a challenger must reach. Costs are per scored entity."""
+
+    min_rows: int
+    min_days: int
+    min_roc_auc: float
+    max_ece: float
+    confidence: float = 0.95
+    bootstraps: int = 1000
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How the days before a training are cut: fit, then validation, then gate. In days."""
+
+    min_fit: int
+    validation: int
+    gate: int
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """When monitoring asks for a training: days between two of them, with and without a champion."""
+
+    cadence: int
+    without_champion: int
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Everything the engine has to know about a business. `folder` holds its sql/ and checks/."""
+
+    name: str
+    folder: Path
+    timezone: str
+    drop_at: time
+    first_day: date
+    history_through: date
+    last_day: date | None
+    feed: str
+    reference: Mapping[str, str]
+    sources: tuple[Source, ...]
+    unit: str
+    unit_key: tuple[str, ...]
+    label_days: int
+    min_coverage: float
+    candidates: tuple[Candidate, ...]
+    costs: Costs
+    windows: Windows
+    gate: Gate
+    retraining: Retraining
+    decision_deadline: timedelta
+    answer_within: timedelta
+
+    def __post_init__(self) -> None:
+        ZoneInfo(self.timezone)
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise DomainError(f"the name {self.name!r} must be lower case letters, digits and underscores")
+        if not self.first_day <= self.history_through <= (self.last_day or date.max):
+            raise DomainError("first_day, history_through and last_day must follow each other")
+        if min(self.costs.false_alarm, self.costs.missed) <= 0:
+            raise DomainError("both costs must be above zero, else no threshold exists")
+        if self.unit not in {view.name for view in self.views}:
+            raise DomainError(f"unit names the view {self.unit!r}, but sql/features/{self.unit}.sql is missing")
+        have = {column.name for column in self.view(self.unit).entity}
+        for view in self.views:
+            lost = {column.name for column in view.entity} - have
+            if lost:
+                raise DomainError(f"view {view.name} is keyed by {sorted(lost)}, which {self.unit} does not have")
+
+    @cached_property
+    def views(self) -> tuple[FeatureView, ...]:
+        """Every file of sql/features, the unit's view first."""
+        read = [FeatureView.read(path) for path in sorted((self.folder / "sql" / "features").glob("*.sql"))]
+        return tuple(sorted(read, key=lambda view: (view.name != self.unit, view.name)))
+
+    def view(self, name: str) -> FeatureView:
+        """The view called `name`; a DomainError lists those there are."""
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise DomainError(f"no feature view {name!r}; there are {', '.join(view.name for view in self.views)}")
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Every feature of every view, in the order of the training matrix."""
+        return tuple(feature for view in self.views for feature in view.features)
+
+    def candidate(self, name: str) -> Candidate:
+        """The candidate called `name`."""
+        return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def source(self, name: str) -> Source:
+        """The source called `name`."""
+        return next(source for source in self.sources if source.name == name)
+
+    def sql(self, relative: str) -> str:
+        """The text of `sql/<relative>.sql` in the domain's folder."""
+        return (self.folder / "sql" / f"{relative}.sql").read_text()
+
+    def check_days(self, start: date, end: date) -> None:
+        """Refuse days outside the domain's calendar."""
+        last = self.last_day or date.max
+        if not self.first_day <= start <= end <= last:
+            raise DomainError(
+                f"{start} to {end} is not inside the calendar of {self.name} ({self.first_day} to {last})."
+                " Choose days inside it, or change first_day and last_day of the domain."
+            )
+
+
+def load_object(path: str) -> Any:
+    """The object that 'package.module:name' names. Called late, so that a heavy module loads when needed."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def days_between(start: date, end: date) -> list[date]:
+    """Every day from `start` to `end`, both included."""
+    return [start + timedelta(days=n) for n in range((end - start).days + 1)]

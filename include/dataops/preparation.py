@@ -1,0 +1,20 @@
+"""What has to stand before the first drop: schemas, tables, the registry of views and the sample feed's drops."""
+
+from include.core import warehouse
+from include.core.domain import Domain, load_object
+from include.dataops import feature_store, landing
+
+
+def create_tables(domain: Domain) -> None:
+    """Make every table of the engine and of the domain. Safe to run again: nothing that exists is lost."""
+    with warehouse.transaction() as cursor:
+        warehouse.lock(cursor, "schema")
+        cursor.execute(warehouse.statement("core/schema"))
+        for file in sorted((domain.folder / "sql" / "schema").glob("*.sql")):
+            cursor.execute(file.read_text())
+        feature_store.create_tables(cursor, domain)
+
+
+def write_sample_drops(domain: Domain) -> int:
+    """Let the domain's feed write the drops of its calendar; returns how many files were missing."""
+    return load_object(domain.feed)(landing.landing_zone(), domain.first_day, domain.last_day)

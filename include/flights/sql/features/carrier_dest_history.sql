@@ -1,0 +1,28 @@
+-- One row per carrier, airport of arrival and as-of day: how often its flights were not on time in the drops up to that day.
+-- owner: flight-operations
+-- lookback: 28
+-- entity: carrier text, airline code
+-- entity: dest text, airport of arrival
+-- feature: carrier_dest_late_rate_28d double precision, smoothed share not on time over 28 drops
+with tallies as (
+    select as_of, carrier, dest, count(*)::integer as flights,
+        (count(*) filter (where features.not_on_time(arr_delay)))::integer as late, false as due
+    from raw.actuals
+    where as_of between %(start)s::date - 27 and %(end)s
+    group by 1, 2, 3
+),
+due as (
+    select distinct as_of, carrier, dest, 0 as flights, 0 as late, true as due
+    from raw.schedule
+    where as_of between %(start)s and %(end)s
+),
+windowed as (
+    select as_of, carrier, dest, due,
+        features.smoothed_rate(sum(late) over days_28, sum(flights) over days_28) as carrier_dest_late_rate_28d
+    from (select * from tallies union all select * from due) as both_kinds
+    window
+        days_28 as (partition by carrier, dest order by as_of range between '27 days' preceding and current row)
+)
+select as_of, carrier, dest, carrier_dest_late_rate_28d
+from windowed
+where due
