@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.core import ledger, warehouse
-from include.core.domain import Domain, Feature, FeatureView
+from include.core.domain import Domain, Feature, FeatureView, days_between
 from include.core.ledger import NotReadyError, Stage
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ def build(domain: Domain, views: Iterable[str], start: date, end: date, run_id: 
     with warehouse.transaction() as cursor:
         _require_usable(cursor, domain, max(view.lookback for view in chosen), start, end)
         for view in chosen:
-            warehouse.lock(cursor, "features", view.name, f"{start:%Y-%m}")
+            for month in sorted({f"{day:%Y-%m}" for day in days_between(start, end)}):
+                warehouse.lock(cursor, "features", view.name, month)
             rows[view.name] = _replace(cursor, domain, view, start, end)
-        for offset in range((end - start).days + 1):
-            ledger.record(cursor, start + timedelta(days=offset), Stage.BUILT, run_id)
+        for day in days_between(start, end):
+            ledger.record(cursor, day, Stage.BUILT, run_id)
     return rows
 
 
@@ -73,6 +74,7 @@ def matrix(domain: Domain, *, labels: bool) -> "Composable":
     """
     from psycopg2 import sql
 
+    selected: list[Composable]
     unit, *others = domain.views
     alias = sql.Identifier(unit.name)
     selected = [sql.SQL("{}.as_of").format(alias), sql.SQL("{} as entity_id").format(entity_id(domain, unit.name))]
@@ -173,7 +175,7 @@ def _replace(cursor: "Cursor", domain: Domain, view: FeatureView, start: date, e
         interval,
     )
     counts = dict(cursor.fetchall())
-    days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    days = days_between(start, end)
     cursor.execute(
         warehouse.statement("dataops/record_features"),
         {

@@ -117,7 +117,7 @@ def _copy_drop(cursor: "Cursor", source: Source, day: date, file: "ObjectStorage
     """Copy one file into the staging table and return its SHA-256."""
     from psycopg2 import DataError, sql
 
-    with file.open("rb") as stream:
+    with file.open("rb") as stream:  # type: ignore[no-untyped-call]
         drop = _HashedStream(stream)
         header = drop.readline().decode("utf-8-sig", errors="replace").strip()
         if header.split(",") != list(source.columns):
@@ -152,7 +152,7 @@ class _HashedStream:
         self.sha256.update(chunk)
         return chunk
 
-    def readline(self) -> bytes:
-        line = self.stream.readline()
+    def readline(self, size: int = -1) -> bytes:
+        line = self.stream.readline(size)
         self.sha256.update(line)
         return line

@@ -121,7 +121,7 @@ def _write(domain: Domain, start: date, end: date, results: list[CheckResult], r
             )
     for result in results:
         if result.outcome != "pass":
-            alerts.raise_alert(end, f"check_{result.outcome}", result.source, result.name)
+            alerts.raise_alert(end, f"check_{result.outcome}", f"{result.source}: {result.name}", _told(result))
 
 
 def _data_source() -> dict[str, Any]:
@@ -139,6 +139,11 @@ def _data_source() -> dict[str, Any]:
         "schema": "raw",
     }
     return {"data_source warehouse": settings}
+
+
+def _told(result: CheckResult) -> str:
+    measured = "" if result.measured is None else f" (measured {result.measured:g})"
+    return f"The check '{result.name}' of {result.source} ended with {result.outcome}{measured}"
 
 
 def _number(value: object) -> float | None:

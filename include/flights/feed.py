@@ -26,7 +26,8 @@ MISSING = "NA"
 DIVERTED_LANDS_AFTER = 210
 TAXI_IN = 30
 TIMETABLE_ORDER = ("origin", "carrier", "flight")
-Drops = dict[date, dict[str, list[list[str]]]]
+NEW_YORK = ZoneInfo(domain.timezone)
+Drops = dict[date, dict[str, list[tuple[str, ...]]]]
 
 
 def data_folder() -> Path:
@@ -99,38 +100,48 @@ def _cut() -> Drops:
     return drops
 
 
-def _flights() -> Iterator[tuple[date, str, list[str]]]:
+def _flights() -> Iterator[tuple[date, str, tuple[str, ...]]]:
+    schedule = domain.source("schedule").columns
+    actuals = domain.source("actuals").columns
     with zipfile.ZipFile(data_folder() / "flights.csv.zip") as archive, archive.open("flights.csv") as binary:
-        for row in csv.DictReader(io.TextIOWrapper(binary, "utf-8")):
-            row = {name: "" if value == MISSING else value for name, value in row.items()}
-            due = date(int(row["year"]), int(row["month"]), int(row["day"]))
-            hour = datetime.fromisoformat(row["time_hour"])
-            landed = _landed_at(row, hour + timedelta(minutes=int(row["minute"])))
-            row |= {"flight_date": due.isoformat(), "landed_at": landed.isoformat()}
-            yield due, "schedule", [row[name] for name in domain.source("schedule").columns]
-            yield _drop_of(landed), "actuals", [row[name] for name in domain.source("actuals").columns]
+        lines = csv.reader(io.TextIOWrapper(binary, "utf-8"))
+        names = [*next(lines), "flight_date", "landed_at"]
+        of_schedule = itemgetter(*map(names.index, schedule))
+        of_actuals = itemgetter(*map(names.index, actuals))
+        of_time = itemgetter(*map(names.index, ("year", "month", "day", "time_hour", "minute")))
+        of_flight = itemgetter(*map(names.index, ("dep_time", "dep_delay", "arr_delay", "air_time")))
+        for line in lines:
+            row = ["" if value == MISSING else value for value in line]
+            year, month, day, hour, minute = of_time(row)
+            due = date(int(year), int(month), int(day))
+            landed = _landed_at(datetime.fromisoformat(hour) + timedelta(minutes=int(minute)), *of_flight(row))
+            row += [due.isoformat(), landed.isoformat()]
+            yield due, "schedule", of_schedule(row)
+            yield _drop_of(landed), "actuals", of_actuals(row)
 
 
-def _landed_at(row: dict[str, str], scheduled: datetime) -> datetime:
-    """When the outcome of a flight is known, in UTC."""
-    if not row["dep_time"]:
+def _landed_at(scheduled: datetime, dep_time: str, dep_delay: str, arr_delay: str, air_time: str) -> datetime:
+    """When the outcome of a flight is known, in UTC. Delays and times are minutes, empty where there were none."""
+    if not dep_time:
         return scheduled
-    left = scheduled + timedelta(minutes=int(row["dep_delay"]))
-    if not row["arr_delay"]:
+    left = scheduled + timedelta(minutes=int(dep_delay))
+    if not arr_delay:
         return left + timedelta(minutes=DIVERTED_LANDS_AFTER)
-    return left + timedelta(minutes=int(row["air_time"]) + TAXI_IN)
+    return left + timedelta(minutes=int(air_time) + TAXI_IN)
 
 
-def _weather() -> Iterator[tuple[date, list[str]]]:
+def _weather() -> Iterator[tuple[date, tuple[str, ...]]]:
     with (data_folder() / "weather.csv").open() as file:
-        for row in csv.DictReader(file):
-            row = {name: "" if value == MISSING else value for name, value in row.items()}
-            row["observed_at"] = row["time_hour"]
-            seen = datetime.fromisoformat(row["time_hour"])
-            yield _drop_of(seen), [row[name] for name in domain.source("weather").columns]
+        lines = csv.reader(file)
+        names = ["observed_at" if name == "time_hour" else name for name in next(lines)]
+        of_weather = itemgetter(*map(names.index, domain.source("weather").columns))
+        observed_at = names.index("observed_at")
+        for line in lines:
+            row = ["" if value == MISSING else value for value in line]
+            yield _drop_of(datetime.fromisoformat(row[observed_at])), of_weather(row)
 
 
 def _drop_of(moment: datetime) -> date:
     """The as-of day of the first drop after `moment`."""
-    local = moment.astimezone(ZoneInfo(domain.timezone))
+    local = moment.astimezone(NEW_YORK)
     return local.date() if local.time() < domain.drop_at else local.date() + timedelta(days=1)

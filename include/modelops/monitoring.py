@@ -102,8 +102,7 @@ def _ask_for_training(cursor: Any, domain: Domain, as_of: date) -> retraining.An
     )
     days_since_request, matured_days = cursor.fetchone()
     return retraining.decide(
-        # What was promoted today counts from tomorrow, and today's answer is about tomorrow.
-        has_champion=registry.champion_on(cursor, as_of + timedelta(days=1)) is not None,
+        has_champion=registry.champion_on(cursor, as_of) is not None,
         days_since_request=days_since_request,
         matured_days=matured_days,
         windows=domain.windows,
