@@ -21,7 +21,7 @@ from include.project import domain
     ),
     doc_md=__doc__,
     **head_bounds(domain),
-    **CHAIN_DEFAULTS,
+    **{**CHAIN_DEFAULTS, "max_active_runs": 1},
 )
 def ingest_sources():
     @task(outlets=[RAW])

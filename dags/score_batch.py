@@ -15,7 +15,7 @@ from include.project import domain
 
 @dag(schedule=PartitionedAssetTimetable(assets=FEATURES), doc_md=__doc__, **CHAIN_DEFAULTS)
 def score_batch():
-    @task.sensor(mode="reschedule", poke_interval=30, timeout=domain.decision_deadline.total_seconds())
+    @task.sensor(mode="reschedule", poke_interval=10, timeout=domain.decision_deadline.total_seconds())
     def wait_for_decisions(*, partition_key=None) -> bool:
         return scoring.is_decided_before(as_of_day(partition_key))
 

@@ -20,7 +20,7 @@ SMALLEST_SHARE = 1e-4
 def population_stability_index(expected: Mapping[str, float], actual: Mapping[str, float]) -> float:
     """Sum over bins of (a - e) ln(a / e), both shares at least 0.0001 (Siddiqi 2006, Credit Risk Scorecards)."""
     total = 0.0
-    for name in expected.keys() | actual.keys():
+    for name in sorted(expected.keys() | actual.keys()):
         e = max(expected.get(name, 0.0), SMALLEST_SHARE)
         a = max(actual.get(name, 0.0), SMALLEST_SHARE)
         total += (a - e) * log(a / e)
@@ -30,7 +30,7 @@ def population_stability_index(expected: Mapping[str, float], actual: Mapping[st
 def jensen_shannon_distance(expected: Mapping[str, float], actual: Mapping[str, float]) -> float:
     """The square root of the Jensen-Shannon divergence to base 2: 0 for equal shares, 1 for disjoint (Lin 1991)."""
     divergence = 0.0
-    for name in expected.keys() | actual.keys():
+    for name in sorted(expected.keys() | actual.keys()):
         e, a = expected.get(name, 0.0), actual.get(name, 0.0)
         middle = (e + a) / 2
         divergence += sum(share / 2 * log2(share / middle) for share in (e, a) if share > 0)

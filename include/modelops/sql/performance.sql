@@ -1,6 +1,7 @@
 -- One row per scored day of [start, end]: the measures over the labels that landed after its predictions were made.
 -- ROC-AUC by the rank sum (Mann & Whitney 1947), average precision over descending probabilities, expected calibration
 -- error over ten bins of equal width, cost per row from the decisions that were stored.
+-- Sums are of type numeric, which adds up to the same in any order: a replay has to give the same bits.
 with scored as (
     select as_of, model_version, entity_id, probability, decision
     from ml.predictions
@@ -33,14 +34,14 @@ ranking as (
         as_of,
         -- A tie gets the mean of its ranks.
         sum(positives * (rows_below - (rows - 1) / 2.0)) as positive_ranks,
-        sum(positives * positives_above::double precision / rows_above) as precision_sum
+        sum(positives * positives_above::numeric / rows_above) as precision_sum
     from cumulated
     group by as_of
 ),
 calibration as (
     select as_of, sum(abs(gap)) as gaps
     from (
-        select as_of, sum(probability - label::integer) as gap
+        select as_of, sum(probability::numeric - label::integer) as gap
         from matured
         group by as_of, least(floor(probability * 10), 9)
     ) as bins
@@ -51,7 +52,7 @@ totals as (
         as_of,
         count(*) as rows,
         count(*) filter (where label) as positives,
-        avg((probability - label::integer) ^ 2) as brier,
+        avg((probability::numeric - label::integer) ^ 2) as brier,
         avg(
             case
                 when decision and not label then %(false_alarm)s

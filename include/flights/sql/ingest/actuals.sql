@@ -20,8 +20,12 @@ with judged as materialized (
                  then 'landed_at is not a time with its zone'
                  when landed_at::timestamptz >= (as_of + time '05:00') at time zone 'America/New_York'
                  then 'landed_at is after the drop' end,
+            -- A key is the same however it is spelled, such as a flight number with a leading zero.
             case when row_number() over (
-                     partition by as_of, flight_date, carrier, flight, origin order by line
+                     partition by as_of, carrier, origin,
+                         case when pg_input_is_valid(flight_date, 'date') then flight_date::date::text else flight_date end,
+                         case when pg_input_is_valid(flight, 'integer') then flight::integer::text else flight end
+                     order by line
                  ) > 1 then 'a line before it has the same key' end
         ) as reason
     from staged

@@ -15,8 +15,11 @@ with judged as materialized (
                  then 'sched_dep_time is not a time' end,
             case when not coalesce(pg_input_is_valid(sched_arr_time, 'smallint'), false)
                  then 'sched_arr_time is not a time' end,
+            -- A key is the same however it is spelled, such as a flight number with a leading zero.
             case when row_number() over (
-                     partition by as_of, carrier, flight, origin order by line
+                     partition by as_of, carrier, origin,
+                         case when pg_input_is_valid(flight, 'integer') then flight::integer::text else flight end
+                     order by line
                  ) > 1 then 'a line before it has the same key' end
         ) as reason
     from staged

@@ -1,0 +1,56 @@
+# Every command of the project. `make` alone lists them.
+
+PYTHON ?= python3
+DAYS ?= 14
+
+LOCAL = .venv/bin/python -m local
+UV = .local/uv/bin/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help run test up stop status lint lock bench clean bootstrap
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: bootstrap ## the whole story without Docker: history, models, DAYS=14 days after it, then stop
+	@$(LOCAL) run --days $(DAYS)
+
+test: bootstrap ## every test, the end-to-end ones with a real scheduler included
+	@.venv/bin/python -m pytest
+
+up: bootstrap ## start Postgres, MLflow and Airflow, and leave them running
+	@$(LOCAL) up
+
+stop: bootstrap ## stop what runs, whoever started it
+	@$(LOCAL) stop
+
+status: bootstrap ## say what runs
+	@$(LOCAL) status
+
+lint: bootstrap ## ruff and mypy
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy include local
+
+lock: bootstrap ## resolve the requirements into the two lock files
+	@$(PYTHON) local/bootstrap.py --uv > /dev/null
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  requirements.txt requirements-local.txt -o requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  include/astro_sdk/requirements.txt -o include/astro_sdk/requirements.lock
+
+bench: bootstrap ## measure what the documents claim, into .local/bench.json
+	@.venv/bin/python -m local.bench
+
+clean: bootstrap ## stop, and remove all data of the local runtime (the environments stay)
+	@$(LOCAL) clean
+
+bootstrap:
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo "There is no '$(PYTHON)' here. Install Python 3.12, or name one: make run PYTHON=/path/to/python3.12"; \
+	  exit 1; }
+	@$(PYTHON) local/bootstrap.py
+
+.PHONY: picture
+picture: bootstrap ## draw the DAGs and their Datasets into README.md
+	@.venv/bin/python -m local.picture

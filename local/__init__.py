@@ -1,0 +1,1 @@
+"""The runtime for a machine without Docker: Postgres, MLflow and Airflow as plain processes."""
