@@ -10,21 +10,21 @@ from include.core.calendar import as_of_day
 from include.core.datasets import FEATURES, PREDICTIONS
 from include.core.defaults import CHAIN_DEFAULTS
 from include.modelops import scoring
+from include.modelops.waiting import WaitForDecisions
 from include.project import domain
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=FEATURES), doc_md=__doc__, **CHAIN_DEFAULTS)
+# Many runs may wait at once: a day that came late must never find the line full of days that wait for it.
+@dag(schedule=PartitionedAssetTimetable(assets=FEATURES), doc_md=__doc__, **{**CHAIN_DEFAULTS, "max_active_runs": 64})
 def score_batch():
-    @task.sensor(mode="reschedule", poke_interval=10, timeout=domain.decision_deadline.total_seconds())
-    def wait_for_decisions(*, partition_key=None) -> bool:
-        return scoring.is_decided_before(as_of_day(partition_key))
+    wait_for_decisions = WaitForDecisions(task_id="wait_for_decisions", deadline=domain.decision_deadline)
 
     @task(outlets=[PREDICTIONS], trigger_rule=TriggerRule.ALL_DONE)
     def score_day(*, partition_key=None, run_id=None) -> dict[str, int | None]:
         """Score, also when the deadline has passed: late travellers are better warned by yesterday's model."""
         return scoring.score_day(domain, as_of_day(partition_key), run_id)
 
-    wait_for_decisions() >> score_day()
+    wait_for_decisions >> score_day()
 
 
 score_batch()

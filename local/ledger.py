@@ -93,7 +93,7 @@ def read_snapshot(settings: Settings, first: dt.date, last: dt.date) -> Snapshot
         if row["stage"] == "decided":
             if row["state"] in ("done", "promoted", "rejected"):
                 decided.add(row["as_of"])
-        elif row["state"] != "failed":  # a day without a champion is scored too: with nobody to score it
+        elif row["state"] != "failed":  # `no_champion` is a way to be scored
             done.setdefault(row["stage"], set()).add(row["as_of"])
             if row["stage"] == "monitored" and row["detail"].get("retrain"):
                 retrain.add(row["as_of"])

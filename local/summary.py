@@ -47,7 +47,7 @@ def show(settings: Settings, figures: dict[str, Any]) -> None:
         table.add_row(name, value)
     console.print(table)
     for problem in figures["problems"]:
-        console.print(f"[red]failed[/red] {problem}", markup=True, highlight=False)
+        console.print(f"failed: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
     if figures["problems"]:
         console.print(
             f"Logs of tasks: {settings.airflow_home / 'logs'}\nLogs of services: {settings.logs}",

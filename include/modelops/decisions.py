@@ -1,7 +1,7 @@
 """Put the gate to work: measure both models on the same rows, write the decision, move the alias.
 
-What a training of day D promotes is effective from D+1. A person's answer comes later: it takes effect on the day
-after the last one that was scored, so that no stored prediction is contradicted.
+What a training of day D promotes is effective from D+1, since the scoring of D+1 waits for it. A decision that comes
+later, like a person's answer, takes effect on the day after the last one scored: no stored prediction is contradicted.
 """
 
 import json
@@ -68,10 +68,9 @@ def promote(domain: Domain, as_of: date, compared: dict[str, Any], answered_by: 
     `answered_by` is who was asked and said yes, or None when the gate promoted by itself.
     """
     with warehouse.transaction() as cursor:
-        effective = as_of + timedelta(days=1)
-        if answered_by is not None:
-            cursor.execute("select max(as_of) + 1 from quality.stages where stage = 'scored'")
-            effective = max(effective, (cursor.fetchone() or (None,))[0] or effective)
+        cursor.execute("select max(as_of) from quality.stages where stage = 'scored'")
+        last_scored = cursor.fetchone()[0]  # type: ignore[index]
+        effective = max(as_of, last_scored or as_of) + timedelta(days=1)
         _write(cursor, as_of, compared, "promoted", answered_by, effective, run_id)
         latest = registry.champion_on(cursor, date.max)
     if latest is not None:

@@ -1,7 +1,5 @@
 """Score one as-of day with the champion that was effective on it, today or in a replay years later."""
 
-import logging
-import time
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -11,27 +9,6 @@ from include.core.domain import Domain
 from include.core.ledger import Stage
 from include.dataops import feature_store
 from include.modelops import registry
-
-log = logging.getLogger(__name__)
-PATIENCE = 10.0  # seconds
-
-
-def is_decided_before(as_of: date) -> bool:
-    """Whether the day before is monitored and every training asked for before `as_of` is decided.
-
-    Looks again for a while before it says no: in a replay the day before is only seconds ahead, and to come back
-    later as a task of its own costs more than to stay.
-    """
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        with warehouse.transaction() as cursor:
-            pending = ledger.undecided_before(cursor, as_of)
-        if pending is None:
-            return True
-        if time.monotonic() > give_up:
-            log.info("The scoring of %s waits: %s", as_of, pending)
-            return False
-        time.sleep(0.25)
 
 
 def score_day(domain: Domain, as_of: date, run_id: str) -> dict[str, Any]:

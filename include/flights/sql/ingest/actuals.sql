@@ -23,7 +23,8 @@ with judged as materialized (
             -- A key is the same however it is spelled, such as a flight number with a leading zero.
             case when row_number() over (
                      partition by as_of, carrier, origin,
-                         case when pg_input_is_valid(flight_date, 'date') then flight_date::date::text else flight_date end,
+                         case when pg_input_is_valid(flight_date, 'date') then flight_date::date::text
+                              else flight_date end,
                          case when pg_input_is_valid(flight, 'integer') then flight::integer::text else flight end
                      order by line
                  ) > 1 then 'a line before it has the same key' end

@@ -17,10 +17,11 @@ with judged as materialized (
             case when not pg_input_is_valid(precip, 'double precision') then 'precip is not a number' end,
             case when not pg_input_is_valid(pressure, 'double precision') then 'pressure is not a number' end,
             case when not pg_input_is_valid(visib, 'double precision') then 'visib is not a number' end,
-            -- A key is the same however it is spelled, such as a flight number with a leading zero.
+            -- A key is the same however it is spelled, such as a moment in another time zone.
             case when row_number() over (
                      partition by as_of, origin,
-                         case when pg_input_is_valid(observed_at, 'timestamptz') then observed_at::timestamptz::text else observed_at end
+                         case when pg_input_is_valid(observed_at, 'timestamptz') then observed_at::timestamptz::text
+                              else observed_at end
                      order by line
                  ) > 1 then 'a line before it has the same key' end
         ) as reason
