@@ -21,7 +21,7 @@ def score_batch():
 
     @task(outlets=[PREDICTIONS], trigger_rule=TriggerRule.ALL_DONE)
     def score_day(*, partition_key=None, run_id=None) -> dict[str, int | None]:
-        """Score, also when the deadline has passed: late travellers are better warned by yesterday's model."""
+        """Score, also when the deadline has passed: the champion there was is better than none."""
         return scoring.score_day(domain, as_of_day(partition_key), run_id)
 
     wait_for_decisions >> score_day()

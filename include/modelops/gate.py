@@ -70,7 +70,7 @@ def choose_route(challenger: Scorecard, champion: Scorecard | None, gate: Gate) 
 def bootstrap_difference(challenger: Scorecard, champion: Scorecard, gate: Gate) -> tuple[float, float]:
     """The interval of (challenger - champion) cost per row, resampling whole days (Efron & Tibshirani 1993, ch. 13).
 
-    Days are drawn, not rows: the delays of one day share their weather, so rows are not independent.
+    Days are drawn, not rows: the rows of one day share what befell that day, so they are not independent.
     """
     import numpy as np
 
