@@ -13,8 +13,9 @@ from local import postgres, settings
 LEFT_OUT = ("recorded_at", "run_id", "mlflow_run_id", "artifact_sha256")
 
 TABLES = """
-select namespace.nspname, class.relname, exists (
-    select from pg_attribute where attrelid = class.oid and attname = 'as_of' and not attisdropped
+select namespace.nspname, class.relname, array(
+    select attname from pg_attribute
+    where attrelid = class.oid and attname = any ('{as_of,known_at,trained_as_of}') and not attisdropped
 )
 from pg_class as class
 join pg_namespace as namespace on namespace.oid = class.relnamespace
@@ -35,7 +36,8 @@ def checksums(here: settings.Settings, through: date | None = None) -> dict[str,
     with postgres.connect(here, "warehouse") as connection, connection.cursor() as cursor:
         cursor.execute(TABLES)
         for schema, table, dated in cursor.fetchall():
-            only = sql.SQL("where as_of <= %(through)s" if dated and through else "")
+            bounds = [sql.SQL("{} <= %(through)s").format(sql.Identifier(name)) for name in dated]
+            only = sql.SQL("where {}").format(sql.SQL(" and ").join(bounds)) if bounds and through else sql.SQL("")
             cursor.execute(
                 sql.SQL(
                     "select md5(coalesce(string_agg(row, '' order by row), ''))"
