@@ -4,7 +4,7 @@ Both models are measured here on the same rows, which neither was fitted on. Wha
 after the as-of day. Answer a question under Browse, Required Actions; unanswered, it is rejected at the deadline.
 """
 
-from airflow.providers.standard.operators.hitl import HITLBranchOperator
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import PartitionedAssetTimetable, TriggerRule, dag, task
 
 from include.core.calendar import as_of_day
@@ -33,15 +33,18 @@ def deploy_model():
             decisions.ask(as_of_day(partition_key), run_id)
         return compared["route"]
 
-    ask_a_person = HITLBranchOperator(
+    ask_a_person = HITLOperator(
         task_id=Route.ASK.value,
         subject="Promote the challenger of {{ partition_key }}?",
         body="{{ ti.xcom_pull('compare_models')['reasons'] | join('\n\n') }}",
-        options=["Promote", "Reject"],
-        options_mapping={"Promote": Route.PROMOTE.value, "Reject": Route.REJECT.value},
+        options=list(decisions.ANSWERS),
         defaults=["Reject"],
         response_timeout=answer_within(domain),
     )
+
+    @task.branch
+    def follow_answer(*, ti=None) -> str:
+        return decisions.route_of(ti.xcom_pull(task_ids=Route.ASK.value))
 
     @task(outlets=[CHAMPION], trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def promote(compared: dict, *, partition_key=None, run_id=None, ti=None) -> None:
@@ -56,7 +59,7 @@ def deploy_model():
     compared = compare_models()
     outcomes = [promote(compared), reject(compared)]
     choose_route(compared) >> [ask_a_person, *outcomes]
-    ask_a_person >> outcomes
+    ask_a_person >> follow_answer() >> outcomes
 
 
 deploy_model()

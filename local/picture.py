@@ -96,7 +96,7 @@ def routes_of(dag: Any) -> list[str]:
     routes = _routes(dag)
     lines = [f"    {dag.dag_id} --> {_node(dag, name)}{{{{{name}}}}}" for name in routes]
     for name in routes:
-        following = sorted(dag.get_task(name).downstream_task_ids & set(routes))
+        following = sorted({task.task_id for task in dag.get_task(name).get_flat_relatives()} & set(routes))
         lines += [f"    {_node(dag, name)} --> {_node(dag, other)}" for other in following]
     return lines
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 GATE_KEEPER = "gate"
+ANSWERS = {"Promote": Route.PROMOTE, "Reject": Route.REJECT}
 
 
 def compare(domain: Domain, as_of: date) -> dict[str, Any]:
@@ -81,6 +82,11 @@ def reject(as_of: date, compared: dict[str, Any], answered_by: str | None, run_i
     """Write the rejection; the champion stays what it is."""
     with warehouse.transaction() as cursor:
         _write(cursor, as_of, compared, "rejected", answered_by, None, run_id)
+
+
+def route_of(answer: dict[str, Any]) -> str:
+    """The task that a person's answer leads to, from the XCom of the question."""
+    return ANSWERS[answer["chosen_options"][0]].value
 
 
 def answered_by(answer: dict[str, Any] | None) -> str | None:
