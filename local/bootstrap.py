@@ -112,6 +112,7 @@ def fetch_uv() -> str:
         options = [
             "--quiet",
             "--disable-pip-version-check",
+            "--root-user-action=ignore",
             "--only-binary",
             ":all:",
             "--target",
