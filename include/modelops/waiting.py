@@ -66,6 +66,14 @@ class ScoringIsFree(BaseTrigger):
 
 
 def pending_before(as_of: date) -> str | None:
-    """What the scoring of `as_of` has to wait for, in words; None when it may go on."""
-    with warehouse.transaction() as cursor:
-        return ledger.undecided_before(cursor, as_of)
+    """What the scoring of `as_of` has to wait for, in words; None when it may go on.
+
+    A warehouse that cannot be reached is waited for too: only the deadline may let a day go unguarded.
+    """
+    from psycopg2 import OperationalError
+
+    try:
+        with warehouse.transaction() as cursor:
+            return ledger.undecided_before(cursor, as_of)
+    except OperationalError as error:
+        return f"the warehouse cannot be reached: {error}".strip()

@@ -3,7 +3,8 @@ with judged as materialized (
     select
         staged.*,
         concat_ws('; ',
-            case when not coalesce(pg_input_is_valid(flight_date, 'date'), false) then 'flight_date is not a date'
+            case when coalesce(flight_date, '') !~ '^\d{4}-\d{2}-\d{2}$' or not pg_input_is_valid(flight_date, 'date')
+                 then 'flight_date is not a date'
                  when flight_date::date <> as_of then 'flight_date is not the day of the drop' end,
             case when coalesce(carrier, '') = '' then 'carrier is missing' end,
             case when not coalesce(pg_input_is_valid(flight, 'integer'), false) then 'flight is not a number' end,

@@ -4,7 +4,8 @@ with judged as materialized (
         staged.*,
         concat_ws('; ',
             case when coalesce(origin, '') = '' then 'origin is missing' end,
-            case when not coalesce(pg_input_is_valid(observed_at, 'timestamptz'), false)
+            case when coalesce(observed_at, '') !~ '^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}'
+                     or not pg_input_is_valid(observed_at, 'timestamptz')
                  then 'observed_at is not a time with its zone'
                  when observed_at::timestamptz >= (as_of + time '05:00') at time zone 'America/New_York'
                  then 'observed_at is after the drop' end,

@@ -1,0 +1,1 @@
+"""A complete domain in a few lines, for tests of the engine."""

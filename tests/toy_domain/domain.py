@@ -1,0 +1,41 @@
+"""The smallest domain that uses every part of the contract: which of today's visits will take long?
+
+Eight visitors a day for twelve days, two wards, a leap day and the end of a month. The engine runs it unchanged,
+which is what shows that the engine knows no business.
+"""
+
+from datetime import date, time, timedelta
+from pathlib import Path
+
+from include.core.domain import Candidate, Costs, Domain, Gate, Retraining, Source, Windows
+
+domain = Domain(
+    name="toy",
+    folder=Path(__file__).parent,
+    timezone="Europe/Berlin",
+    drop_at=time(4, 30),
+    first_day=date(2020, 2, 26),
+    history_through=date(2020, 3, 3),
+    last_day=date(2020, 3, 8),
+    feed="tests.toy_domain.feed:write_drops",
+    reference={},
+    sources=(Source("visits", ("visitor", "ward", "age", "visit_date", "minutes")),),
+    unit="visits_due",
+    unit_key=("visitor",),
+    label_days=2,
+    min_coverage=0.95,
+    candidates=(
+        Candidate(
+            "logistic_regression",
+            "tests.toy_domain.model:logistic_regression",
+            {"C": 1.0},
+            trusted_types=("numpy.dtype",),
+        ),
+    ),
+    costs=Costs(false_alarm=1.0, missed=3.0),
+    windows=Windows(min_fit=2, validation=1, gate=2),
+    gate=Gate(min_rows=10, min_days=2, min_roc_auc=0.6, max_ece=0.5, bootstraps=200),
+    retraining=Retraining(cadence=3, without_champion=1),
+    decision_deadline=timedelta(minutes=2),
+    answer_within=timedelta(hours=1),
+)

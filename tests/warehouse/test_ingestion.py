@@ -1,0 +1,206 @@
+"""From a drop into `raw`: every line is accounted for, whatever is in it, and a crash changes nothing."""
+
+import csv
+import io
+from datetime import date, timedelta
+from pathlib import Path
+
+import psycopg2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from include.core.domain import DomainError
+from include.core.ledger import NotReadyError
+from include.dataops import landing
+from include.dataops.landing import BadDropError
+from tests.toy_domain.domain import domain
+from tests.toy_domain.feed import as_csv, rows_of
+from tests.warehouse.chain import RUN, checksum, execute, ingest, rows, value
+
+DAY = date(2020, 3, 1)
+VISITS = domain.source("visits")
+TABLES = (("raw", "visits"), ("quarantine", "rows"), ("quality", "partitions"))
+HEADER = ",".join(VISITS.columns) + "\n"
+
+
+def drop(zone: Path, text: str, day: date = DAY) -> Path:
+    file = zone / day.isoformat() / "visits.csv"
+    file.write_text(text, newline="")
+    return file
+
+
+def checksums() -> list[str | None]:
+    return [checksum(*table) for table in TABLES]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (",north,30,2020-03-01,", "visitor is missing"),
+        ("v1,,30,2020-03-01,", "ward is missing"),
+        ("v1,north,thirty,2020-03-01,", "age is not a number"),
+        ("v1,north,99999999999,2020-03-01,", "age is not a number"),
+        ("v1,north,30,2020-02-30,", "visit_date is not a date"),
+        ("v1,north,30,,", "visit_date is not a date"),
+        ("v1,north,30,2020-03-02,", "visit_date is after the drop"),
+        ("v1,north,30,2020-03-01,12", "minutes are known before the visit"),
+        ("v1,north,30,2020-02-29,", "minutes are missing"),
+        ("v1,north,30,2020-02-29,1e3x", "minutes are not a number"),
+        ("v9,north,30,2020-03-01,\nv9,south,31,2020-03-01,", "a line before it has the same key"),
+        (",,,2020-03-01,", "visitor is missing; ward is missing; age is not a number"),
+        ('v1,"\'); drop table raw.visits; --",x,2020-03-01,', "age is not a number"),
+    ],
+)
+def test_a_malformed_line_goes_into_quarantine_as_it_came_and_with_its_reason(toy_warehouse, line, reason):
+    drop(toy_warehouse, f"{HEADER}v0,south,40,2020-03-01,\n{line}\n")
+    counts = ingest(domain, DAY)["visits"]
+    ((number, told, payload),) = rows("select line, reason, payload from quarantine.rows")
+    assert told == reason
+    assert counts["quarantined_rows"] == 1
+    assert number == counts["lines"]  # it is the last line
+    came = next(csv.reader(io.StringIO(line.splitlines()[-1])))
+    assert [payload[name] or "" for name in VISITS.columns] == came
+
+
+WORDS = st.sampled_from(
+    ["", "v1", "v2", "north", "30", "-1", "2020-03-01", "2020-02-29", "NaN", "infinity", "today", "é"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(st.lists(st.lists(WORDS | st.text("ab1,\"'\n ;-%", max_size=6), min_size=5, max_size=5), max_size=12))
+def test_no_line_is_lost_whatever_is_in_it(toy_warehouse, lines):
+    drop(toy_warehouse, as_csv([*rows_of(DAY)[:2], *lines]))
+    counts = ingest(domain, DAY)["visits"]
+    assert counts["lines"] == len(lines) + 2
+    assert counts["lines"] == counts["raw_rows"] + counts["quarantined_rows"]
+    assert counts["raw_rows"] == value("select count(*) from raw.visits")
+    assert counts["quarantined_rows"] == value("select count(*) from quarantine.rows where reason <> ''")
+
+
+def test_a_table_of_partitions_refuses_a_day_whose_lines_are_not_all_accounted_for(toy_warehouse):
+    ingest(domain, DAY)
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        execute("update quality.partitions set raw_rows = raw_rows - 1")
+
+
+def test_loading_a_drop_twice_leaves_the_same_rows(toy_warehouse):
+    drop(toy_warehouse, as_csv([*rows_of(DAY), ["", "", "", "", ""]]))
+    ingest(domain, DAY)
+    once = checksums()
+    ingest(domain, DAY)
+    assert checksums() == once
+    assert None not in once
+
+
+def test_a_range_loads_the_same_rows_as_its_days_one_by_one_in_any_order(toy_warehouse):
+    start, end = date(2020, 2, 27), date(2020, 3, 2)
+    ingest(domain, start, end)
+    at_once = checksums()
+    execute("truncate raw.visits, quarantine.rows, quality.partitions")
+    for offset in (4, 0, 2, 1, 3):
+        ingest(domain, start + timedelta(days=offset))
+    assert checksums() == at_once
+
+
+def test_a_corrected_drop_replaces_the_rows_of_its_day_and_of_no_other(toy_warehouse):
+    ingest(domain, DAY - timedelta(days=1), DAY)
+    before = value("select count(*) from raw.visits where as_of = %s", (DAY - timedelta(days=1),))
+    drop(toy_warehouse, as_csv(rows_of(DAY)[:6]))
+    ingest(domain, DAY)
+    assert value("select count(*) from raw.visits where as_of = %s", (DAY,)) == 6
+    assert value("select count(*) from raw.visits where as_of < %s", (DAY,)) == before
+
+
+def test_a_day_that_is_loaded_again_has_to_be_checked_again(toy_warehouse):
+    ingest(domain, DAY)
+    execute("update quality.partitions set state = 'checked'")
+    ingest(domain, DAY)
+    assert value("select state from quality.partitions") == "loaded"
+
+
+def test_a_load_that_fails_half_way_leaves_the_rows_that_were_there(toy_warehouse):
+    ingest(domain, DAY)
+    before = checksums()
+    execute("alter table raw.visits add constraint broken check (visitor <> 'v8') not valid")
+    drop(toy_warehouse, as_csv([*rows_of(DAY), ["v9", "north", 44, DAY, ""]]))
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        ingest(domain, DAY)
+    assert checksums() == before
+
+
+def test_a_bad_file_at_the_end_of_a_range_leaves_its_first_days_as_they_were(toy_warehouse):
+    ingest(domain, DAY - timedelta(days=1))
+    before = checksums()
+    drop(toy_warehouse, as_csv(rows_of(DAY - timedelta(days=1))[:3]), DAY - timedelta(days=1))
+    drop(toy_warehouse, f"{HEADER}only,three,columns\n")
+    with pytest.raises(BadDropError, match="not readable as CSV"):
+        ingest(domain, DAY - timedelta(days=1), DAY)
+    assert checksums() == before
+
+
+def test_a_drop_that_has_not_arrived_is_named(toy_warehouse):
+    (toy_warehouse / "2020-03-01" / "visits.csv").unlink()
+    with pytest.raises(NotReadyError, match=r"2020-03-01/visits\.csv"):
+        ingest(domain, DAY - timedelta(days=1), DAY)
+    assert checksums() == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "visitor;ward;age;visit_date;minutes\n",
+        "ward,visitor,age,visit_date,minutes\n",
+        "visitor,ward,age,visit_date\n",
+    ],
+)
+def test_a_file_with_another_header_is_refused_with_the_header_it_should_have(toy_warehouse, text):
+    file = drop(toy_warehouse, text)
+    with pytest.raises(BadDropError, match="visitor,ward,age,visit_date,minutes") as error:
+        ingest(domain, DAY)
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"v1,north,30,2020-03-01\n",
+        b'v1,"north,30,2020-03-01,\n',
+        b"v\xff,north,30,2020-03-01,\n",
+        b"v\x00,a,1,2020-03-01,\n",
+    ],
+    ids=["too few values", "open quote", "not UTF-8", "a zero byte"],
+)
+def test_a_file_that_is_not_csv_is_refused_by_its_name(toy_warehouse, content):
+    file = drop(toy_warehouse, "")
+    file.write_bytes(HEADER.encode() + content)
+    with pytest.raises(BadDropError) as error:
+        ingest(domain, DAY)
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(("bom", "newline"), [("", "\r\n"), ("\ufeff", "\n"), ("\ufeff", "\r\n")])
+def test_a_byte_order_mark_and_the_line_ends_of_windows_do_no_harm(toy_warehouse, bom, newline):
+    drop(toy_warehouse, bom + as_csv(rows_of(DAY)).replace("\n", newline))
+    counts = ingest(domain, DAY)["visits"]
+    expected = len(rows_of(DAY))
+    assert counts == {"lines": expected, "raw_rows": expected, "quarantined_rows": 0}
+
+
+def test_an_empty_drop_is_a_day_with_no_rows(toy_warehouse):
+    drop(toy_warehouse, HEADER)
+    assert ingest(domain, DAY)["visits"] == {"lines": 0, "raw_rows": 0, "quarantined_rows": 0}
+    assert value("select state from quality.partitions where as_of = %s", (DAY,)) == "loaded"
+
+
+def test_a_day_outside_the_calendar_is_refused(toy_warehouse):
+    with pytest.raises(DomainError, match="calendar of toy"):
+        landing.load_source(domain, VISITS, date(2020, 3, 8), date(2020, 3, 9), RUN)
+
+
+def test_without_a_landing_zone_the_setting_to_make_is_named(toy_warehouse, monkeypatch):
+    monkeypatch.delenv("LANDING_URI")
+    with pytest.raises(NotReadyError, match="LANDING_URI is not set"):
+        ingest(domain, DAY)

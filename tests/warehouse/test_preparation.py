@@ -1,0 +1,36 @@
+"""What stands before the first drop, made again and again."""
+
+from datetime import date
+
+from include.dataops import preparation
+from tests.toy_domain.domain import domain
+from tests.warehouse.chain import checksum, feature_checksums, prepare, rows
+
+DATA = (("raw", "visits"), ("quality", "partitions"), ("quality", "stages"), ("features", "partitions"))
+
+
+def test_preparing_again_keeps_all_data(toy_warehouse):
+    prepare(domain, date(2020, 2, 26), date(2020, 3, 1))
+    before = [checksum(*table) for table in DATA], feature_checksums(domain)
+    preparation.create_tables(domain)
+    assert ([checksum(*table) for table in DATA], feature_checksums(domain)) == before
+
+
+def test_the_registry_says_what_each_view_is_and_which_version_it_has(toy_warehouse):
+    found = {
+        name: rest for name, *rest in rows("select view, version, owner, lookback, features from features.registry")
+    }
+    for view in domain.views:
+        meanings = {feature.name: feature.meaning for feature in view.features}
+        assert found.pop(view.name) == [view.version, view.owner, view.lookback, meanings]
+    assert not found
+
+
+def test_the_feed_fills_in_what_is_missing_and_leaves_the_rest(toy_warehouse):
+    gone, corrected = (toy_warehouse / day / "visits.csv" for day in ("2020-02-27", "2020-02-28"))
+    gone.unlink()
+    corrected.write_text("corrected")
+    assert preparation.write_sample_drops(domain) == 1
+    assert gone.exists()
+    assert corrected.read_text() == "corrected"
+    assert preparation.write_sample_drops(domain) == 0
