@@ -179,6 +179,13 @@ def test_a_label_is_an_arrival_fifteen_minutes_late_or_none_at_all(flights):
             "2013-01-06,UA,1545,EWR,IAH,515,517,2,830,11,227,N14228,2013-01-05T09:00:00+00:00",
             "flight_date is after the drop",
         ),
+        (
+            "actuals",
+            "yesterday,UA,1545,EWR,IAH,515,517,2,830,11,227,N14228,2013-01-05T09:00:00+00:00",
+            "flight_date is not a date",
+        ),
+        ("schedule", "today,UA,1545,EWR,IAH,1400,515,819", "flight_date is not a date"),
+        ("weather", "EWR,-infinity,39,26,59,270,10,,0,1012,10", "observed_at is not a time with its zone"),
         ("weather", "EWR,2013-01-05T12:00:00Z,39,26,59,270,10,,0,1012,10", "observed_at is after the drop"),
         ("weather", "EWR,2013-01-05T03:30:00Z,cold,26,59,270,10,,0,1012,10", "temp is not a number"),
     ],
