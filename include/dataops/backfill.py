@@ -25,12 +25,13 @@ def plan_chunks(domain: Domain, start: str, end: str) -> list[Chunk]:
 
 def ingest_missing(domain: Domain, chunk: Chunk, run_id: str) -> Chunk:
     """Load the drops of the chunk that no source holds yet, as few intervals at a time as possible."""
+    loaded: set[date] = set()
     for source in domain.sources:
         missing = _days_in_state(chunk, [source.name], "not ingested")
         for first, last in _intervals(missing):
             landing.load_source(domain, source, first, last, run_id)
-        if source is domain.sources[-1]:
-            landing.record_ingested(missing, run_id, Passage.BACKFILL)
+        loaded.update(missing)
+    landing.record_ingested(sorted(loaded), run_id, Passage.BACKFILL)
     return chunk
 
 
