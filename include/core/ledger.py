@@ -61,3 +61,10 @@ def undecided_before(cursor: "Cursor", as_of: date) -> str | None:
     cursor.execute(warehouse.statement("core/undecided_before"), {"as_of": as_of})
     row = cursor.fetchone()
     return None if row is None else f"{row[0]} {row[1]}"
+
+
+def days_ahead(cursor: "Cursor", as_of: date) -> int:
+    """How many days of the chain still have to be monitored before `as_of` can be scored."""
+    cursor.execute(warehouse.statement("core/days_ahead"), {"as_of": as_of})
+    row = cursor.fetchone()
+    return row[0] if row else 0

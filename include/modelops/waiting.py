@@ -8,6 +8,7 @@ resumed before the scheduler has noticed that its first process ended, and is th
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEven
 from include.core import ledger, warehouse
 
 log = logging.getLogger(__name__)
+# Each day of the chain takes longer than this, so a day looks less often the further back in the line it stands.
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -58,15 +60,23 @@ class ScoringIsFree(BaseTrigger):
         as_of = date.fromisoformat(self.day)
         look, told = sync_to_async(pending_before), None
         while (pending := await look(as_of)) is not None:
-            if pending != told:
-                log.info("The scoring of %s waits: %s", as_of, pending)
-                told = pending
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+            if pending.what != told:
+                log.info("The scoring of %s waits: %s", as_of, pending.what)
+                told = pending.what
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS * max(pending.days_ahead, 1))
         yield TaskSuccessEvent()
 
 
-def pending_before(as_of: date) -> str | None:
-    """What the scoring of `as_of` has to wait for, in words; None when it may go on.
+@dataclass(frozen=True)
+class Pending:
+    """What a day waits for, in words, and how many days stand before it in the line."""
+
+    what: str
+    days_ahead: int
+
+
+def pending_before(as_of: date) -> Pending | None:
+    """What the scoring of `as_of` has to wait for; None when it may go on.
 
     A warehouse that cannot be reached is waited for too: only the deadline may let a day go unguarded.
     """
@@ -74,6 +84,7 @@ def pending_before(as_of: date) -> str | None:
 
     try:
         with warehouse.transaction() as cursor:
-            return ledger.undecided_before(cursor, as_of)
+            what = ledger.undecided_before(cursor, as_of)
+            return None if what is None else Pending(what, ledger.days_ahead(cursor, as_of))
     except OperationalError as error:
-        return f"the warehouse cannot be reached: {error}".strip()
+        return Pending(f"the warehouse cannot be reached: {error}".strip(), days_ahead=10)

@@ -63,3 +63,11 @@ def test_the_triggerer_can_make_the_trigger_from_what_is_stored():
     assert path == wait.start_trigger_args.trigger_cls
     module, _, name = path.rpartition(".")
     assert load_object(f"{module}:{name}")(**arguments).serialize() == (path, arguments)
+
+
+def test_a_day_knows_how_many_days_stand_before_it_and_a_lost_warehouse_is_waited_for(toy_warehouse, monkeypatch):
+    assert waiting.pending_before(DAY) is None
+    record(Stage.CHECKED, {"by": Passage.CHAIN})
+    assert waiting.pending_before(DAY).days_ahead == 1
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", '{"conn_type": "postgres", "host": "/nowhere", "login": "nobody"}')
+    assert "cannot be reached" in waiting.pending_before(DAY).what
