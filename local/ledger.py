@@ -20,7 +20,7 @@ from quality.stages where as_of between %(first)s and %(last)s
 """
 
 LATEST_CHAMPION = """
-select d.as_of, d.challenger_version, d.effective_from, d.metrics,
+select d.as_of, d.challenger_version, d.effective_from, d.metrics -> 'challenger' as metrics,
        m.candidate, m.fitted_from, m.fitted_through
 from ml.decisions d join ml.models m on m.model_version = d.challenger_version
 where d.effective_from is not null
@@ -123,10 +123,8 @@ def read_summary(settings: Settings) -> dict[str, Any]:
     return {
         "days_ingested": stages[0]["ingested"] if stages else 0,
         "sources": {row.pop("source"): row for row in sources},
-        "feature_rows": {
-            "total": sum(row["row_count"] for row in views),
-            "views": {row["view"]: row["row_count"] for row in views},
-        },
+        "feature_rows": sum(row["row_count"] for row in views),
+        "feature_rows_by_view": {row["view"]: row["row_count"] for row in views},
         "trainings": len(decisions),
         "decisions": decisions,
         "champion": {"version": champion.pop("challenger_version"), **champion} if champion else None,

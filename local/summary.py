@@ -76,7 +76,7 @@ def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [
         (
             "feature rows",
-            f"{figures['feature_rows']['total']:,} in {len(figures['feature_rows']['views'])} views",
+            f"{figures['feature_rows']:,} in {len(figures['feature_rows_by_view'])} views",
         ),
         ("trainings", str(figures["trainings"])),
         ("champion", f"v{champion['version']}, {champion['candidate']}" if champion else "none"),
