@@ -5,6 +5,7 @@
 
 import importlib.metadata
 import json
+import shutil
 import signal
 import subprocess
 from contextlib import closing
@@ -18,6 +19,8 @@ from local.settings import REPO, LocalError, Settings, write_private
 
 PYTHON = str(REPO / ".venv" / "bin" / "python")
 AIRFLOW = (PYTHON, "-m", "airflow")
+# With less than a segment of Postgres' log left, nothing can be written any more.
+FREE_BYTES_OF_A_FULL_DISK = 16 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,11 @@ def raise_if_dead(settings: Settings, running: Running) -> None:
     """Say which service vanished while it was needed, with the end of its log."""
     if names := dead_services(running):
         log = settings.logs / f"{names[0]}.log"
+        full = shutil.disk_usage(settings.home).free < FREE_BYTES_OF_A_FULL_DISK
         raise LocalError(
             f"{' and '.join(names)} stopped running. The end of {log}:\n{processes.last_lines(log)}\n\n"
-            f"{' and '.join(names)} stopped running. The work done so far is kept; "
+            f"{' and '.join(names)} stopped running{', for the disk is full' if full else ''}. "
+            f"The work done so far is kept; {'free some space and ' if full else ''}"
             "run the same command again to take it up."
         )
 
