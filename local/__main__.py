@@ -140,7 +140,8 @@ def status(here: Settings) -> int:
 def clean(here: Settings) -> int:
     """Stop everything and forget it: the next start begins with empty databases."""
     stop(here)
-    shutil.rmtree(here.home, ignore_errors=False) if here.home.exists() else None
+    if here.home.exists():
+        shutil.rmtree(here.home)
     print(f"Removed {here.home}.")
     return 0
 

@@ -7,7 +7,7 @@ The work itself is done by the DAGs; here it is asked for and waited for.
 import datetime as dt
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg2
@@ -210,12 +210,4 @@ class Replay:
 def _only(snapshot: ledger.Snapshot, days: list[dt.date]) -> ledger.Snapshot:
     """The same snapshot with the days of one phase only."""
     kept = {stage: done & set(days) for stage, done in snapshot.done.items()}
-    return ledger.Snapshot(
-        kept,
-        snapshot.failed,
-        snapshot.retrain_days,
-        snapshot.decided_days,
-        snapshot.champion,
-        snapshot.roc_auc,
-        snapshot.cost,
-    )
+    return replace(snapshot, done=kept)

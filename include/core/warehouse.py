@@ -6,7 +6,7 @@ needs a table's name, it is composed with `psycopg2.sql.Identifier`, from names 
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -66,7 +66,7 @@ def ensure_partitions(cursor: "Cursor", table: str, start: date, end: date) -> N
 
     month = start.replace(day=1)
     while month <= end:
-        following = (month.replace(day=28) + (date(2000, 1, 8) - date(2000, 1, 1))).replace(day=1)
+        following = (month + timedelta(days=32)).replace(day=1)
         name = f"{table}_{month:%Y_%m}"
         cursor.execute("select to_regclass(format('raw.%%I', %s::text)) is null", (name,))
         if cursor.fetchone()[0]:  # type: ignore[index]

@@ -75,10 +75,11 @@ def matrix(domain: Domain, *, labels: bool) -> "Composable":
     """
     from psycopg2 import sql
 
-    selected: list[Composable]
     unit, *others = domain.views
-    alias = sql.Identifier(unit.name)
-    selected = [sql.SQL("{}.as_of").format(alias), sql.SQL("{} as entity_id").format(entity_id(domain, unit.name))]
+    selected: list[Composable] = [
+        sql.Identifier(unit.name, "as_of"),
+        sql.SQL("{} as entity_id").format(entity_id(domain, unit.name)),
+    ]
     selected += [sql.Identifier(view.name, feature.name) for view in domain.views for feature in view.features]
     joins = [
         sql.SQL("left join {} on {}").format(
@@ -97,11 +98,11 @@ def matrix(domain: Domain, *, labels: bool) -> "Composable":
             for name in ("as_of", *domain.unit_key)
         )
         joins.append(sql.SQL("join ({}) as labels on {}").format(sql.SQL(domain.sql("labels/labels")), on))
-    return sql.SQL("select {} from {} {} where {}.as_of between %(start)s and %(end)s order by 1, 2").format(
+    return sql.SQL("select {} from {} {} where {} between %(start)s and %(end)s order by 1, 2").format(
         sql.SQL(", ").join(selected),
-        sql.SQL("{}").format(sql.Identifier("features", unit.name)),
+        sql.Identifier("features", unit.name),
         sql.SQL(" ").join(joins),
-        alias,
+        sql.Identifier(unit.name, "as_of"),
     )
 
 

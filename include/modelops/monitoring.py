@@ -33,7 +33,6 @@ def _replace_drift(cursor: Any, domain: Domain, as_of: date) -> None:
     champion = registry.champion_on(cursor, as_of)
     if champion is None:
         return
-    cursor.execute("drop table if exists scored_rows")
     cursor.execute(_scored_rows(domain), {"start": as_of, "end": as_of, "as_of": as_of, "version": champion.version})
     cursor.execute(warehouse.statement("modelops/shares"), {"version": champion.version})
     seen: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
@@ -75,7 +74,6 @@ def _replace_performance(cursor: Any, domain: Domain, as_of: date) -> None:
     from psycopg2 import sql
 
     days = {"start": as_of - timedelta(days=domain.label_days), "end": as_of - timedelta(days=1), "known_at": as_of}
-    cursor.execute("drop table if exists landed_labels")
     cursor.execute(
         sql.SQL(
             "create temporary table landed_labels on commit drop as"

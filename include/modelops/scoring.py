@@ -18,11 +18,10 @@ def score_day(domain: Domain, as_of: date, run_id: str) -> dict[str, Any]:
     """
     with warehouse.transaction() as cursor:
         champion = registry.champion_on(cursor, as_of)
-    if champion is None:
-        outcome: dict[str, Any] = {"rows": 0, "model_version": None}
-        with warehouse.transaction() as cursor:
+        if champion is None:
+            outcome: dict[str, Any] = {"rows": 0, "model_version": None}
             ledger.record(cursor, as_of, Stage.SCORED, run_id, state="no_champion", detail=outcome)
-        return outcome
+            return outcome
     keys, features = feature_store.read_matrix(domain, as_of, as_of)
     probabilities = registry.load(domain, champion).predict_proba(features)[:, 1] if len(features) else []
     with warehouse.transaction() as cursor:
