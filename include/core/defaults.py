@@ -14,12 +14,15 @@ RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(
             exception=[
-                "include.dataops.landing.BadDropError",
+                "include.dataops.drops.BadDropError",
                 "include.dataops.quality.FailedChecksError",
+                "include.dataops.reference_tables.BadReferenceError",
+                "include.astro_sdk.interpreter.UnusableInterpreterError",
                 "include.core.domain.DomainError",
+                "include.core.waiting.WaitedTooLongError",
             ],
             action=RetryAction.FAIL,
-            reason="the data has to change first",
+            reason="something has to change first",
         )
     ]
 )

@@ -20,12 +20,107 @@ class DomainError(ValueError):
     """A domain that cannot work, and what to change in it."""
 
 
+# The types that a column of a source may have: those that can be told valid from their text, and kept in Parquet.
+COLUMN_TYPES = (
+    "text",
+    "boolean",
+    "smallint",
+    "integer",
+    "bigint",
+    "double precision",
+    "date",
+    "timestamptz",
+)
+
+
 @dataclass(frozen=True)
-class Source:
-    """One file of a drop, `{LANDING_URI}/{as_of}/{name}.csv`, and the columns its header must have."""
+class Column:
+    """One column of a source: its Postgres type, what it means, and which values of it are valid.
+
+    `required`: a row without a value is rejected. `minimum` and `maximum` are inclusive. `choices` lists the values
+    there are. `reference` is 'table.column' of the schema `reference`, which has to hold the value. `days` is for a
+    date: the first and last day it may have, counted from the as-of day; None leaves that side open. `within_drop`
+    is for a moment: it has to lie between the drop before and this one. `longest` is for text, in characters.
+    """
 
     name: str
-    columns: tuple[str, ...]
+    type: str
+    meaning: str
+    required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    reference: str | None = None
+    days: tuple[int | None, int | None] | None = None
+    within_drop: bool = False
+    longest: int = 100
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", self.name) or self.name in ("as_of", "line"):
+            raise DomainError(
+                f"column {self.name!r}: use lower case letters, digits and underscores, not as_of or line"
+            )
+        if self.type not in COLUMN_TYPES:
+            raise DomainError(f"column {self.name} has the type {self.type!r}; there are {', '.join(COLUMN_TYPES)}")
+        misplaced = {
+            "minimum or maximum": (self.minimum, self.maximum) != (None, None) and self.type not in COLUMN_TYPES[2:6],
+            "days": self.days is not None and self.type != "date",
+            "within_drop": self.within_drop and self.type != "timestamptz",
+            "choices or reference": bool(self.choices or self.reference) and self.type != "text",
+        }
+        if wrong := [name for name, is_wrong in misplaced.items() if is_wrong]:
+            raise DomainError(f"column {self.name} is {self.type}, and {wrong[0]} does not go with that type")
+        if self.reference is not None and not re.fullmatch(r"\w+\.\w+", self.reference):
+            raise DomainError(f"column {self.name}: write the reference {self.reference!r} as 'table.column'")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What has to hold across the columns of a row: a condition in SQL over the typed row and its `as_of`.
+
+    A row of which the condition is false is rejected with the reason; one of which it is null passes.
+    """
+
+    condition: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a drop, `{LANDING_URI}/{as_of}/{name}` with .csv, .csv.gz or .parquet, and what a row must be.
+
+    `key` names the columns that tell two rows of a drop apart; of rows with the same key the first valid one counts.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    rules: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.name):
+            raise DomainError(f"source {self.name!r}: use at most 40 lower case letters, digits and underscores")
+        required = {column.name for column in self.columns if column.required}
+        if not self.key or not set(self.key) <= required:
+            raise DomainError(f"the key of source {self.name} must be of required columns, and is {self.key}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One table of the schema `reference`: the CSV file it is refreshed from, and its columns and key.
+
+    `file` is 'package.module:function', called without arguments, returns the path.
+    """
+
+    name: str
+    file: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -152,7 +247,12 @@ class Retraining:
 
 @dataclass(frozen=True)
 class Domain:
-    """Everything the engine has to know about a business. `folder` holds its sql/ and checks/."""
+    """Everything the engine has to know about a business. `folder` holds its sql/ and checks/.
+
+    The deadlines say how long the chain waits: ingestion for a drop, features for earlier days to be checked or
+    waived, scoring for a decision, a question for a person. `retention` is the number of days that raw rows stay in
+    the warehouse before they may go to cold storage.
+    """
 
     name: str
     folder: Path
@@ -162,7 +262,7 @@ class Domain:
     history_through: date
     last_day: date | None
     feed: str
-    reference: Mapping[str, str]
+    reference: tuple[Reference, ...]
     sources: tuple[Source, ...]
     unit: str
     unit_key: tuple[str, ...]
@@ -173,8 +273,11 @@ class Domain:
     windows: Windows
     gate: Gate
     retraining: Retraining
+    drop_deadline: timedelta
+    quality_deadline: timedelta
     decision_deadline: timedelta
     answer_within: timedelta
+    retention: int
 
     def __post_init__(self) -> None:
         ZoneInfo(self.timezone)
@@ -191,6 +294,11 @@ class Domain:
             lost = {column.name for column in view.entity} - have
             if lost:
                 raise DomainError(f"view {view.name} is keyed by {sorted(lost)}, which {self.unit} does not have")
+        if not timedelta(0) < self.drop_deadline < timedelta(days=1):
+            raise DomainError("drop_deadline must be above zero and below a day: then the next drop is due")
+        needed = max(view.lookback for view in self.views) + self.label_days
+        if self.retention < needed:
+            raise DomainError(f"retention is {self.retention} days, but features and labels read {needed}")
 
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:

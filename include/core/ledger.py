@@ -30,6 +30,10 @@ class Passage(StrEnum):
     BACKFILL = "backfill"
 
 
+# The state of a drop that the ledger does not know.
+NOT_INGESTED = "not ingested"
+
+
 class NotReadyError(RuntimeError):
     """A day that a step needs is not there yet; the message names it and the command that mends it."""
 

@@ -60,12 +60,28 @@ def lock(cursor: "Cursor", *key: object) -> None:
     cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", ("/".join(map(str, key)),))
 
 
+def months(start: date, end: date) -> list[date]:
+    """The first day of every month that `[start, end]` touches."""
+    found = [start.replace(day=1)]
+    while (following := (found[-1] + timedelta(days=32)).replace(day=1)) <= end:
+        found.append(following)
+    return found
+
+
+def lock_months(cursor: "Cursor", table: str, start: date, end: date) -> None:
+    """Wait until no other transaction writes the months of `raw.<table>` that `[start, end]` touches.
+
+    Month after month, so that two that overlap take their locks in the same order.
+    """
+    for month in months(start, end):
+        lock(cursor, "raw", table, f"{month:%Y-%m}")
+
+
 def ensure_partitions(cursor: "Cursor", table: str, start: date, end: date) -> None:
     """Make the monthly partitions of `raw.<table>` that `[start, end]` needs."""
     from psycopg2 import sql
 
-    month = start.replace(day=1)
-    while month <= end:
+    for month in months(start, end):
         following = (month + timedelta(days=32)).replace(day=1)
         name = f"{table}_{month:%Y_%m}"
         cursor.execute("select to_regclass(format('raw.%%I', %s::text)) is null", (name,))
@@ -76,16 +92,15 @@ def ensure_partitions(cursor: "Cursor", table: str, start: date, end: date) -> N
                     sql.Identifier(name), sql.Identifier(table), sql.Literal(month), sql.Literal(following)
                 )
             )
-        month = following
 
 
 def join_by_hash(cursor: "Cursor") -> None:
-    """Keep the planner from nested loops until the transaction ends.
+    """Keep the planner from other joins until the transaction ends, and give hashes and sorts some memory.
 
     Of rows loaded a moment ago it has no statistics, takes them for a handful, and loops over all pairs: minutes
-    instead of a second. The large joins here are all by equality.
+    instead of a second. The large joins here are all by equality, and none needs its rows in order.
     """
-    cursor.execute("set local enable_nestloop = off")
+    cursor.execute("set local enable_nestloop = off; set local enable_mergejoin = off; set local work_mem = '32MB'")
 
 
 def copy_rows(cursor: "Cursor", schema: str, table: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -27,7 +27,7 @@ def ingest_missing(domain: Domain, chunk: Chunk, run_id: str) -> Chunk:
     """Load the drops of the chunk that no source holds yet, as few intervals at a time as possible."""
     loaded: set[date] = set()
     for source in domain.sources:
-        missing = _days_in_state(chunk, [source.name], "not ingested")
+        missing = _days_in_state(chunk, [source.name], ledger.NOT_INGESTED)
         for first, last in _intervals(missing):
             landing.load_source(domain, source, first, last, run_id)
         loaded.update(missing)

@@ -1,158 +1,192 @@
-"""From the landing zone into `raw`: one drop or many, typed rows in, malformed rows into quarantine, none lost.
+"""From the landing zone into `raw`: one drop or many, valid rows in, the others into quarantine, none lost.
 
-A drop of day D is `{LANDING_URI}/{D}/{source}.csv`. Its lines go by COPY into a temporary table of text, then one
-statement of the domain (`sql/ingest/<source>.sql`) types what is valid and puts the rest aside with its reason.
-All of it is one transaction per source, so a crash leaves either the old rows of those days or the new ones.
+First the lines of the drops go as text into staging tables of the run (`staging.py`). Then one statement a source
+(`rules.py`) types them, and replaces its partition of those days. That is one transaction, so a crash leaves either
+the old rows of those days or the new ones.
 """
 
-import hashlib
-import os
 from collections.abc import Sequence
 from datetime import date
-from typing import IO, TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
-from include.core import ledger, warehouse
+from include.core import alerts, ledger, warehouse
 from include.core.domain import Domain, Source, days_between
 from include.core.ledger import NotReadyError, Passage, Stage
+from include.dataops import archive, rules, staging
+from include.dataops.staging import Staged, StagedDrop
 
 if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
     from psycopg2.extensions import cursor as Cursor
 
-
-class BadDropError(ValueError):
-    """A drop that cannot be loaded at all; the message says what is wrong with which file."""
+Counts = dict[str, int]  # {"lines", "raw_rows", "quarantined_rows"}
 
 
-def landing_zone() -> "ObjectStoragePath":
-    """The folder of the drops, from the environment variable LANDING_URI."""
-    from airflow.sdk import ObjectStoragePath
+def create_tables(cursor: "Cursor", domain: Domain) -> None:
+    """Make `raw.<source>` as the domain declares it, partitioned by the as-of day. Existing tables are kept.
 
-    uri = os.environ.get("LANDING_URI")
-    if not uri:
-        raise NotReadyError(
-            "LANDING_URI is not set. Set it to the folder of the drops, for example file:///data/landing,"
-            " in .env or in the deployment's environment variables."
-        )
-    return ObjectStoragePath(uri)
-
-
-def load_source(domain: Domain, source: Source, start: date, end: date, run_id: str) -> dict[str, int]:
-    """Replace `raw.<source>` and its quarantine for the drops of `[start, end]`.
-
-    Returns the counts {"lines", "raw_rows", "quarantined_rows"}. Raises NotReadyError for a drop that is missing
-    and BadDropError for one that is not the CSV it should be; then nothing of the interval has changed.
+    A column that was added to the declaration is added to the table; it is empty for the days before.
     """
     from psycopg2 import sql
 
-    domain.check_days(start, end)
-    days = days_between(start, end)
-    files = find_drops(domain, source, days)
-    table = sql.Identifier("raw", source.name)
-    interval = {"start": start, "end": end, "source": source.name}
-    with warehouse.transaction() as cursor:
-        warehouse.lock(cursor, "raw", source.name)
-        warehouse.ensure_partitions(cursor, source.name, start, end)
-        _stage(cursor, source)
-        hashes = [_copy_drop(cursor, source, day, file) for day, file in zip(days, files, strict=True)]
-        cursor.execute(
-            "delete from quarantine.rows where source = %(source)s and as_of between %(start)s and %(end)s", interval
-        )
-        cursor.execute(sql.SQL("delete from {} where as_of between %(start)s and %(end)s").format(table), interval)
-        cursor.execute(domain.sql(f"ingest/{source.name}"), interval)
+    for source in domain.sources:
+        table = sql.Identifier("raw", source.name)
         cursor.execute(
             sql.SQL(
-                "create temporary table loaded on commit drop as"
-                " select as_of, count(*) as number from {} where as_of between %(start)s and %(end)s group by as_of"
-            ).format(table),
-            interval,
+                "create table if not exists {} (as_of date not null, line integer not null, primary key (as_of, line))"
+                " partition by range (as_of)"
+            ).format(table)
         )
-        cursor.execute(
-            warehouse.statement("dataops/record_partitions"),
-            {"source": source.name, "run_id": run_id, "days": days, "hashes": hashes},
-        )
-        cursor.execute(
-            "select sum(lines), sum(raw_rows), sum(quarantined_rows) from quality.partitions"
-            " where source = %(source)s and as_of between %(start)s and %(end)s",
-            interval,
-        )
-        counts = dict(zip(("lines", "raw_rows", "quarantined_rows"), cursor.fetchone() or (), strict=True))
+        cursor.execute(warehouse.statement("dataops/table_shape"), {"schema": "raw", "table": source.name})
+        known = {name for name, *_ in cursor.fetchall()}
+        for column in source.columns:
+            name = sql.Identifier("raw", source.name, column.name)
+            if column.name not in known:  # even an alter that changes nothing waits for every reader of the table
+                cursor.execute(
+                    sql.SQL("alter table {} add column {} {}").format(
+                        table, sql.Identifier(column.name), sql.SQL(column.type)
+                    )
+                )
+            cursor.execute(sql.SQL("comment on column {} is {}").format(name, sql.Literal(column.meaning)))
+
+
+def stage_drop(domain: Domain, day: date, run_id: str) -> list[dict[str, Any]]:
+    """Copy every source's file of a day into staging tables of the run; returns what `load_drop` needs."""
+    domain.check_days(day, day)
+    return [staging.stage(source, [day], run_id).to_json() for source in domain.sources]
+
+
+def load_drop(domain: Domain, staged: Sequence[dict[str, Any]], run_id: str) -> dict[str, Counts]:
+    """Replace the rows of every source by what `stage_drop` staged, and write the day into the ledger."""
+    tables = [Staged.from_json(value) for value in staged]
+    counts = {table.source: load_staged(domain, table, run_id) for table in tables}
+    record_ingested(sorted({drop.day for table in tables for drop in table.drops}), run_id, Passage.CHAIN)
     return counts
 
 
-def record_ingested(days: Sequence[date], run_id: str, passage: Passage) -> None:
+def load_source(domain: Domain, source: Source, start: date, end: date, run_id: str) -> Counts:
+    """Stage and load the drops of `[start, end]` of one source.
+
+    Raises NotReadyError for a drop that is missing or half written, and BadDropError for one that cannot be read;
+    then nothing of the interval has changed.
+    """
+    domain.check_days(start, end)
+    staged = staging.stage(source, days_between(start, end), run_id)
+    counts = load_staged(domain, staged, run_id)
+    staging.drop_table(staged)
+    return counts
+
+
+def load_staged(domain: Domain, staged: Staged, run_id: str) -> Counts:
+    """Replace `raw.<source>` and its quarantine for the staged days.
+
+    Raises NotReadyError when a reference table that the rows are compared with is empty.
+    """
+    from psycopg2 import sql
+
+    source = domain.source(staged.source)
+    days = [date.fromisoformat(drop.day) for drop in staged.drops]
+    start, end = days[0], days[-1]
+    lines = [drop.lines for drop in staged.drops]
+    bound = {
+        "source": source.name,
+        "run_id": run_id,
+        "start": start,
+        "end": end,
+        "days": days,
+        "firsts": [1 + before for before in accumulate(lines[:-1], initial=0)],
+        "lines": lines,
+        "hashes": [drop.sha256 for drop in staged.drops],
+        "files": [drop.file for drop in staged.drops],
+    }
+    table = sql.Identifier("raw", source.name)
+    archive.restore_missing(domain, start, end, run_id)
+    with warehouse.transaction() as cursor:
+        warehouse.lock_months(cursor, source.name, start, end)
+        archive.hold(cursor, domain, start, end)
+        _require_references(cursor, source)
+        warehouse.ensure_partitions(cursor, source.name, start, end)
+        corrected = _corrected(cursor, bound)
+        cursor.execute(
+            "delete from quarantine.rows where source = %(source)s and as_of between %(start)s and %(end)s", bound
+        )
+        cursor.execute(sql.SQL("delete from {} where as_of between %(start)s and %(end)s").format(table), bound)
+        warehouse.join_by_hash(cursor)
+        loading = rules.Loading(domain, source, staged.table)
+        cursor.execute(loading.load_valid, bound)
+        loaded = cursor.rowcount
+        cursor.execute(loading.remove_repeated, bound)
+        if loaded - cursor.rowcount < sum(lines):
+            cursor.execute(loading.quarantine_rest, bound)
+        cursor.execute(
+            sql.SQL(warehouse.statement("dataops/record_partitions")).format(raw=table),
+            bound,
+        )
+        cursor.execute(warehouse.statement("dataops/record_drops"), bound)
+        cursor.execute(warehouse.statement("dataops/count_rows"), bound)
+        counts = dict(zip(("lines", "raw_rows", "quarantined_rows"), cursor.fetchone() or (), strict=True))
+    for drop in staged.drops:
+        _warn_of_columns(source, drop)
+    for day in corrected:
+        _warn_of_correction(source, day)
+    return counts
+
+
+def record_ingested(days: Sequence[date | str], run_id: str, passage: Passage) -> None:
     """Write in the ledger that every source of these days is in `raw`."""
     with warehouse.transaction() as cursor:
         for day in days:
-            ledger.record(cursor, day, Stage.INGESTED, run_id, detail={"by": passage})
+            ledger.record(cursor, date.fromisoformat(str(day)), Stage.INGESTED, run_id, detail={"by": passage})
 
 
-def find_drops(domain: Domain, source: Source, days: Sequence[date]) -> list["ObjectStoragePath"]:
-    """The files of these days, in order; a NotReadyError names the first that is missing."""
-    zone = landing_zone()
-    files = [zone / day.isoformat() / f"{source.name}.csv" for day in days]
-    missing = [file for file in files if not file.exists()]
-    if missing:
-        raise NotReadyError(
-            f"{len(missing)} drop(s) of {source.name} have not arrived; the first is looked for at {missing[0]}."
-            f" Put the file there, then clear this task."
-        )
-    return files
-
-
-def _stage(cursor: "Cursor", source: Source) -> None:
-    """A table of text for the lines as they come, gone with the transaction."""
+def _require_references(cursor: "Cursor", source: Source) -> None:
+    """Refuse to compare with an empty table: every row of the drop would be rejected."""
     from psycopg2 import sql
 
-    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in source.columns)
-    cursor.execute(
-        sql.SQL(
-            "create temporary table staged (as_of date not null, line integer generated always as identity, {})"
-            " on commit drop"
-        ).format(columns)
+    for table in rules.reference_tables(source):
+        cursor.execute("select to_regclass(format('reference.%%I', %s::text)) is not null", (table,))
+        (known,) = cursor.fetchone() or (False,)
+        if known:
+            cursor.execute(sql.SQL("select exists (select from {})").format(sql.Identifier("reference", table)))
+            (known,) = cursor.fetchone() or (False,)
+        if not known:
+            raise NotReadyError(
+                f"reference.{table} is empty, and rows of {source.name} are compared with it."
+                " Trigger prepare_project, which loads it, then clear this task."
+            )
+
+
+def _corrected(cursor: "Cursor", bound: dict[str, Any]) -> list[date]:
+    """The days of this load that were loaded before, with another content, and that features were built from."""
+    cursor.execute(warehouse.statement("dataops/corrected_days"), bound)
+    return [day for (day,) in cursor.fetchall()]
+
+
+def _warn_of_columns(source: Source, drop: StagedDrop) -> None:
+    day = date.fromisoformat(drop.day)
+    if drop.extra:
+        alerts.raise_alert(
+            day,
+            "extra_columns",
+            source.name,
+            f"{drop.file} has columns that the domain does not declare: {', '.join(drop.extra)[:500]}."
+            " The drop was loaded without them. Declare them in the domain's Source if they are of use.",
+        )
+    if drop.absent:
+        alerts.raise_alert(
+            day,
+            "absent_columns",
+            source.name,
+            f"{drop.file} lacks the optional columns {', '.join(drop.absent)}. It was loaded, with nulls in them.",
+        )
+
+
+def _warn_of_correction(source: Source, day: date) -> None:
+    alerts.raise_alert(
+        day,
+        "corrected_drop",
+        source.name,
+        f"Another drop of {source.name} has replaced that of {day}, and features of later days were built from the"
+        " one before. Replay the days after it, oldest first: airflow backfill create --dag-id ingest_sources"
+        " --reprocess-behavior completed",
     )
-
-
-def _copy_drop(cursor: "Cursor", source: Source, day: date, file: "ObjectStoragePath") -> str:
-    """Copy one file into the staging table and return its SHA-256."""
-    from psycopg2 import DataError, sql
-
-    with file.open("rb") as stream:  # type: ignore[no-untyped-call]
-        drop = _HashedStream(stream)
-        header = drop.readline().decode("utf-8-sig", errors="replace").strip()
-        if header.split(",") != list(source.columns):
-            raise BadDropError(
-                f"{file} begins with '{header[:200]}', but {source.name} has the columns"
-                f" {','.join(source.columns)}. Ask upstream for the right file, or change the domain's Source."
-            )
-        cursor.execute(
-            sql.SQL("alter table staged alter column as_of set default {}, alter column line restart with 1").format(
-                sql.Literal(day)
-            )
-        )
-        copy = sql.SQL("copy staged ({}) from stdin (format csv)").format(
-            sql.SQL(", ").join(map(sql.Identifier, source.columns))
-        )
-        try:
-            cursor.copy_expert(copy, drop)
-        except DataError as error:
-            raise BadDropError(f"{file} is not readable as CSV: {error}".strip()) from error
-        return drop.sha256.hexdigest()
-
-
-class _HashedStream:
-    """A binary file that hashes what is read from it, so that a file is read once and never held in memory."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream = stream
-        self.sha256 = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self.stream.read(size)
-        self.sha256.update(chunk)
-        return chunk
-
-    def readline(self, size: int = -1) -> bytes:
-        line = self.stream.readline(size)
-        self.sha256.update(line)
-        return line

@@ -2,7 +2,7 @@
 
 from include.core import warehouse
 from include.core.domain import Domain, load_object
-from include.dataops import feature_store, landing
+from include.dataops import drops, feature_store, landing, reference_tables
 
 
 def create_tables(domain: Domain) -> None:
@@ -10,6 +10,8 @@ def create_tables(domain: Domain) -> None:
     with warehouse.transaction() as cursor:
         warehouse.lock(cursor, "schema")
         cursor.execute(warehouse.statement("core/schema"))
+        reference_tables.create_tables(cursor, domain)
+        landing.create_tables(cursor, domain)
         for file in sorted((domain.folder / "sql" / "schema").glob("*.sql")):
             cursor.execute(file.read_text())
         feature_store.create_tables(cursor, domain)
@@ -17,4 +19,4 @@ def create_tables(domain: Domain) -> None:
 
 def write_sample_drops(domain: Domain) -> int:
     """Let the domain's feed write the drops of its calendar; returns how many files were missing."""
-    return load_object(domain.feed)(landing.landing_zone(), domain.first_day, domain.last_day)
+    return load_object(domain.feed)(drops.landing_zone(), domain.first_day, domain.last_day)

@@ -6,7 +6,8 @@ Light on purpose: every DAG file imports this. What is heavy (the feed, the esti
 from datetime import date, time, timedelta
 from pathlib import Path
 
-from include.core.domain import Candidate, Costs, Domain, Gate, Retraining, Source, Windows
+from include.core.domain import Candidate, Costs, Domain, Gate, Retraining, Windows
+from include.flights.sources import ACTUALS, REFERENCES, SCHEDULE, WEATHER
 
 domain = Domain(
     name="flights",
@@ -17,60 +18,8 @@ domain = Domain(
     history_through=date(2013, 3, 31),
     last_day=date(2013, 12, 31),
     feed="include.flights.feed:write_drops",
-    reference={
-        "airlines": "include.flights.feed:airlines_csv",
-        "airports": "include.flights.feed:airports_csv",
-        "planes": "include.flights.feed:planes_csv",
-    },
-    sources=(
-        Source(
-            "schedule",
-            (
-                "flight_date",
-                "carrier",
-                "flight",
-                "origin",
-                "dest",
-                "distance",
-                "sched_dep_time",
-                "sched_arr_time",
-            ),
-        ),
-        Source(
-            "actuals",
-            (
-                "flight_date",
-                "carrier",
-                "flight",
-                "origin",
-                "dest",
-                "sched_dep_time",
-                "dep_time",
-                "dep_delay",
-                "arr_time",
-                "arr_delay",
-                "air_time",
-                "tailnum",
-                "landed_at",
-            ),
-        ),
-        Source(
-            "weather",
-            (
-                "origin",
-                "observed_at",
-                "temp",
-                "dewp",
-                "humid",
-                "wind_dir",
-                "wind_speed",
-                "wind_gust",
-                "precip",
-                "pressure",
-                "visib",
-            ),
-        ),
-    ),
+    reference=REFERENCES,
+    sources=(SCHEDULE, ACTUALS, WEATHER),
     unit="flight_schedule",
     unit_key=("carrier", "flight", "origin"),
     # 99.97 % of a day's outcomes have landed by the next drop, the stragglers by the one after it.
@@ -96,6 +45,9 @@ domain = Domain(
     # The floors sit below what an honest model reaches in its worst month, and above a model of chance.
     gate=Gate(min_rows=5_000, min_days=10, min_roc_auc=0.58, max_ece=0.15),
     retraining=Retraining(cadence=30, without_champion=7),
+    drop_deadline=timedelta(hours=3),
+    quality_deadline=timedelta(hours=12),
     decision_deadline=timedelta(hours=2),
     answer_within=timedelta(hours=24),
+    retention=180,
 )

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from include.core.domain import days_between
+from include.dataops.drops import FORMATS
 from include.flights.domain import domain
 
 if TYPE_CHECKING:
@@ -56,22 +58,17 @@ def planes_csv() -> Path:
 def write_drops(landing: "ObjectStoragePath", start: date, end: date) -> int:
     """Write the drops of `[start, end]` that are not there yet and return how many files were written.
 
-    A drop that exists is left alone, so that a corrected one is not overwritten.
+    A drop that exists, in whichever format, is left alone, so that a corrected one is not overwritten.
     """
-    names = {source.name for source in domain.sources}
-    absent = {
-        (day, name)
-        for day in (start + timedelta(days=n) for n in range((end - start).days + 1))
-        for name in names
-        if not (landing / day.isoformat() / f"{name}.csv").exists()
-    }
+    landing.fs.invalidate_cache()
+    absent = [(day, name) for day in days_between(start, end) for name in _absent(landing / day.isoformat())]
     if not absent:
         return 0
     drops = _cut()
-    for day, name in sorted(absent):
+    for day, name in absent:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(domain.source(name).columns)
+        writer.writerow(domain.source(name).names)
         writer.writerows(drops[day][name])
         folder = landing / day.isoformat()
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +76,16 @@ def write_drops(landing: "ObjectStoragePath", start: date, end: date) -> int:
         part.write_text(text.getvalue())
         part.rename(folder / f"{name}.csv")
     return len(absent)
+
+
+def _absent(folder: "ObjectStoragePath") -> list[str]:
+    """The sources without a file in the folder of a day."""
+    try:
+        there = {name.rpartition("/")[2] for name in folder.fs.ls(folder.path, detail=False)}
+    except (FileNotFoundError, NotADirectoryError):
+        there = set()
+    names = (source.name for source in domain.sources)
+    return [name for name in names if there.isdisjoint(f"{name}{ending}" for ending in FORMATS)]
 
 
 def _cut() -> Drops:
@@ -92,8 +99,8 @@ def _cut() -> Drops:
         drops[day][source].append(row)
     for day, row in _weather():
         drops[day]["weather"].append(row)
-    timetable = itemgetter(*(domain.source("schedule").columns.index(name) for name in TIMETABLE_ORDER))
-    landing = itemgetter(domain.source("actuals").columns.index("landed_at"))
+    timetable = itemgetter(*(domain.source("schedule").names.index(name) for name in TIMETABLE_ORDER))
+    landing = itemgetter(domain.source("actuals").names.index("landed_at"))
     for sources in drops.values():
         sources["schedule"].sort(key=timetable)
         sources["actuals"].sort(key=landing)
@@ -101,8 +108,8 @@ def _cut() -> Drops:
 
 
 def _flights() -> Iterator[tuple[date, str, tuple[str, ...]]]:
-    schedule = domain.source("schedule").columns
-    actuals = domain.source("actuals").columns
+    schedule = domain.source("schedule").names
+    actuals = domain.source("actuals").names
     with zipfile.ZipFile(data_folder() / "flights.csv.zip") as archive, archive.open("flights.csv") as binary:
         lines = csv.reader(io.TextIOWrapper(binary, "utf-8"))
         names = [*next(lines), "flight_date", "landed_at"]
@@ -134,7 +141,7 @@ def _weather() -> Iterator[tuple[date, tuple[str, ...]]]:
     with (data_folder() / "weather.csv").open() as file:
         lines = csv.reader(file)
         names = ["observed_at" if name == "time_hour" else name for name in next(lines)]
-        of_weather = itemgetter(*map(names.index, domain.source("weather").columns))
+        of_weather = itemgetter(*map(names.index, domain.source("weather").names))
         observed_at = names.index("observed_at")
         for line in lines:
             row = ["" if value == MISSING else value for value in line]

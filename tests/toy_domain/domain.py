@@ -7,7 +7,7 @@ which is what shows that the engine knows no business.
 from datetime import date, time, timedelta
 from pathlib import Path
 
-from include.core.domain import Candidate, Costs, Domain, Gate, Retraining, Source, Windows
+from include.core.domain import Candidate, Column, Costs, Domain, Gate, Reference, Retraining, Rule, Source, Windows
 
 domain = Domain(
     name="toy",
@@ -18,8 +18,36 @@ domain = Domain(
     history_through=date(2020, 3, 3),
     last_day=date(2020, 3, 8),
     feed="tests.toy_domain.feed:write_drops",
-    reference={},
-    sources=(Source("visits", ("visitor", "ward", "age", "visit_date", "minutes")),),
+    reference=(
+        Reference(
+            "wards",
+            "tests.toy_domain.feed:wards_csv",
+            columns=(
+                Column("ward", "text", "where", required=True, longest=10),
+                Column("beds", "integer", "number of beds", minimum=1),
+                Column("opened", "date", "day of its first visit"),
+                Column("wing", "text", "part of the building", choices=("old", "new")),
+            ),
+            key=("ward",),
+        ),
+    ),
+    sources=(
+        Source(
+            "visits",
+            columns=(
+                Column("visitor", "text", "who comes", required=True),
+                Column("ward", "text", "where", required=True),
+                Column("age", "integer", "years", required=True),
+                Column("visit_date", "date", "day of the visit", required=True, days=(None, 0)),
+                Column("minutes", "integer", "how long it took; none before it is over"),
+            ),
+            key=("visitor", "visit_date"),
+            rules=(
+                Rule("visit_date < as_of or minutes is null", "minutes are known before the visit"),
+                Rule("visit_date = as_of or minutes is not null", "minutes are missing"),
+            ),
+        ),
+    ),
     unit="visits_due",
     unit_key=("visitor",),
     label_days=2,
@@ -36,6 +64,9 @@ domain = Domain(
     windows=Windows(min_fit=2, validation=1, gate=2),
     gate=Gate(min_rows=10, min_days=2, min_roc_auc=0.6, max_ece=0.5, bootstraps=200),
     retraining=Retraining(cadence=3, without_champion=1),
+    drop_deadline=timedelta(seconds=45),
+    quality_deadline=timedelta(minutes=30),
     decision_deadline=timedelta(minutes=2),
     answer_within=timedelta(hours=1),
+    retention=6,
 )

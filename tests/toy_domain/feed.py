@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.core.domain import days_between
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 VISITORS = range(1, 9)
 LATE = 3  # the visitor whose outcome comes in one drop later than the others', on every second day
+
+
+def wards_csv() -> Path:
+    """The reference file of wards."""
+    return Path(__file__).parent / "wards.csv"
 
 
 def write_drops(landing: "ObjectStoragePath", start: date, end: date) -> int:
@@ -30,7 +36,7 @@ def write_drops(landing: "ObjectStoragePath", start: date, end: date) -> int:
 def as_csv(rows: list[list[object]]) -> str:
     """The text of a drop that holds these rows."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([domain.sources[0].columns, *rows])
+    csv.writer(text, lineterminator="\n").writerows([domain.sources[0].names, *rows])
     return text.getvalue()
 
 

@@ -9,7 +9,7 @@ from include.core.compute import compute
 from include.core.defaults import RETRY_POLICY, answer_within
 from include.core.domain import DomainError
 from include.core.ledger import NotReadyError
-from include.dataops.landing import BadDropError
+from include.dataops.drops import BadDropError
 from include.dataops.quality import FailedChecksError
 from include.modelops.decisions import answered_by
 from tests.toy_domain.domain import domain

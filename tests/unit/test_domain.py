@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from include.core.domain import Costs, DomainError, FeatureView, days_between, load_object
+from include.core.domain import Column, Costs, DomainError, FeatureView, days_between, load_object
 from include.flights.domain import domain as flights
 from tests.toy_domain.domain import domain as toy
 
@@ -151,8 +151,49 @@ def test_days_between_include_both_ends_and_the_leap_day():
 
 @pytest.mark.parametrize("domain", [toy, flights], ids=lambda domain: domain.name)
 def test_everything_that_a_domain_names_by_path_exists(domain):
-    for path in (domain.feed, *domain.reference.values(), *(candidate.build for candidate in domain.candidates)):
+    for path in (
+        domain.feed,
+        *(reference.file for reference in domain.reference),
+        *(candidate.build for candidate in domain.candidates),
+    ):
         assert callable(load_object(path))
     for source in domain.sources:
-        assert domain.sql(f"ingest/{source.name}")
         assert (domain.folder / "checks" / f"{source.name}.yml").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": "As-Of"}, "lower case"),
+        ({"name": "as_of"}, "not as_of or line"),
+        ({"name": "_came"}, "lower case"),
+        ({"type": "money"}, "there are text, boolean"),
+        ({"type": "text", "minimum": 1}, "minimum or maximum does not go with"),
+        ({"type": "integer", "days": (0, 0)}, "days does not go with"),
+        ({"type": "date", "within_drop": True}, "within_drop does not go with"),
+        ({"type": "integer", "choices": ("a",)}, "choices or reference does not go with"),
+        ({"type": "text", "reference": "wards"}, "table.column"),
+    ],
+)
+def test_a_column_that_contradicts_itself_is_refused_in_words(change, told):
+    with pytest.raises(DomainError, match=re.escape(told)):
+        Column(**{"name": "age", "type": "integer", "meaning": "years", **change})
+
+
+@pytest.mark.parametrize("key", [(), ("minutes",), ("nobody",)], ids=["none", "optional", "unknown"])
+def test_the_key_of_a_source_is_made_of_columns_that_every_row_has(key):
+    with pytest.raises(DomainError, match="key of source visits"):
+        replace(toy.sources[0], key=key)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"retention": 4}, "features and labels read 5"),
+        ({"drop_deadline": timedelta(days=1)}, "drop_deadline"),
+        ({"drop_deadline": timedelta(0)}, "drop_deadline"),
+    ],
+)
+def test_a_domain_whose_days_do_not_fit_together_is_refused(change, told):
+    with pytest.raises(DomainError, match=told):
+        replace(toy, **change)

@@ -27,7 +27,7 @@ def test_the_windows_of_a_day_by_hand():
 def test_windows_follow_each_other_without_gap_or_overlap_and_end_where_labels_are_known(
     fit, validation, gate, label_days, late
 ):
-    shaped = replace(domain, windows=Windows(fit, validation, gate), label_days=label_days, last_day=None)
+    shaped = replace(domain, windows=Windows(fit, validation, gate), label_days=label_days, last_day=None, retention=99)
     as_of = domain.first_day + timedelta(days=fit + validation + gate + label_days - 1 + late)
     found = cut(shaped, as_of)
     used = [day for window in (found.fit, found.validation, found.gate) for day in days_between(*window)]
@@ -39,7 +39,7 @@ def test_windows_follow_each_other_without_gap_or_overlap_and_end_where_labels_a
 
 @given(fit=FEW, validation=FEW, gate=FEW, label_days=FEW, early=st.integers(1, 30))
 def test_a_day_that_is_too_early_is_told_the_first_that_is_not(fit, validation, gate, label_days, early):
-    shaped = replace(domain, windows=Windows(fit, validation, gate), label_days=label_days, last_day=None)
+    shaped = replace(domain, windows=Windows(fit, validation, gate), label_days=label_days, last_day=None, retention=99)
     possible = domain.first_day + timedelta(days=fit + validation + gate + label_days - 1)
     assume(possible - timedelta(days=early) >= domain.first_day)
     with pytest.raises(NotReadyError, match=f"possible on {possible}"):

@@ -1,6 +1,7 @@
 -- The tables that every domain shares. Safe to run again: nothing that exists is changed.
 -- `recorded_at` is for the audit only: no step reads it, and it is left out of every comparison.
 
+create schema if not exists staging;
 create schema if not exists raw;
 create schema if not exists quarantine;
 create schema if not exists reference;
@@ -21,6 +22,33 @@ create table if not exists quality.partitions (
     recorded_at      timestamptz not null default clock_timestamp(),
     primary key (as_of, source),
     check (lines = raw_rows + quarantined_rows)
+);
+
+-- One row per content that a drop has had: a correction adds one, and the earlier ones stay.
+create table if not exists quality.drops (
+    as_of            date        not null,
+    source           text        not null,
+    file_sha256      text        not null,
+    file             text        not null,
+    lines            integer     not null,
+    raw_rows         integer     not null,
+    quarantined_rows integer     not null,
+    run_id           text        not null,
+    recorded_at      timestamptz not null default clock_timestamp(),
+    primary key (as_of, source, file_sha256)
+);
+
+-- One row per drop that a person accepted although its checks failed: which content, who, and why.
+create table if not exists quality.waivers (
+    as_of       date        not null,
+    source      text        not null,
+    file_sha256 text        not null,
+    checks      text[]      not null,
+    waived_by   text        not null,
+    reason      text        not null,
+    run_id      text        not null,
+    recorded_at timestamptz not null default clock_timestamp(),
+    primary key (as_of, source, file_sha256)
 );
 
 -- One row per as-of day and stage of the chain: the ledger that stages ask for the day before.
@@ -173,4 +201,20 @@ create table if not exists ml.alerts (
     message     text        not null,
     recorded_at timestamptz not null default clock_timestamp(),
     primary key (as_of, kind, subject)
+);
+
+-- One row per source and month of raw that was archived: where its rows are, and what they were. `month` is its first
+-- day, `path` a file below COLD_URI, `as_of` the day whose run archived it, and `run_id` the run that set the state.
+create table if not exists quality.archives (
+    source      text        not null,
+    month       date        not null,
+    state       text        not null check (state in ('archived', 'restored')),
+    path        text        not null,
+    row_count   bigint      not null,
+    checksum    text        not null,
+    file_sha256 text        not null,
+    as_of       date        not null,
+    run_id      text        not null,
+    recorded_at timestamptz not null default clock_timestamp(),
+    primary key (source, month)
 );

@@ -4,18 +4,19 @@ select
     drops.as_of,
     %(source)s,
     drops.file_sha256,
-    coalesce(lines.number, 0),
+    drops.lines,
     coalesce(loaded.number, 0),
     coalesce(rejected.number, 0),
     'loaded',
     %(run_id)s
-from unnest(%(days)s::date[], %(hashes)s::text[]) as drops (as_of, file_sha256)
-left join (select as_of, count(*) as number from staged group by as_of) as lines using (as_of)
-left join loaded using (as_of)
+from unnest(%(days)s::date[], %(hashes)s::text[], %(lines)s::integer[]) as drops (as_of, file_sha256, lines)
+left join (
+    select as_of, count(*) as number from {raw} where as_of between %(start)s and %(end)s group by as_of
+) as loaded using (as_of)
 left join (
     select as_of, count(*) as number
     from quarantine.rows
-    where source = %(source)s and as_of = any (%(days)s::date[])
+    where source = %(source)s and as_of between %(start)s and %(end)s
     group by as_of
 ) as rejected using (as_of)
 on conflict (as_of, source) do update

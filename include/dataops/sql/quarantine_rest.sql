@@ -1,0 +1,22 @@
+-- Into quarantine: every staged line that is not in raw, as it came and with its reasons. A line without a reason of
+-- its own has the key of one before it. Undeclared columns without a value are left out: in the staging table there are
+-- also those that only the file of another day has.
+insert into quarantine.rows (source, as_of, line, reason, payload)
+select
+    %(source)s,
+    as_of,
+    line,
+    coalesce(nullif(concat_ws('; ', {reasons}), ''), format('line %%s has the same key', _first)),
+    to_jsonb(_came) - '_n' - array(
+        select key from jsonb_each(to_jsonb(_came)) where key like '+%%' and value = 'null'
+    )
+from ({lines}) as read
+left join (
+    select as_of as _first_of, line as _first, {key_as_known}
+    from {raw}
+    where as_of between %(start)s and %(end)s
+) as known on (_first_of, {known_key}) = (as_of, {key})
+where not exists (
+    select from {raw} as loaded
+    where loaded.as_of = read.as_of and loaded.line = read.line and loaded.as_of between %(start)s and %(end)s
+)
