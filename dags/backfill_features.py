@@ -9,7 +9,7 @@ from airflow.sdk import Param, dag, task
 
 from include.core.datasets import FEATURES
 from include.core.defaults import CHAIN_DEFAULTS
-from include.dataops import backfill
+from include.dataops import backfill, staging
 from include.project import domain
 
 
@@ -32,6 +32,11 @@ def backfill_features():
     def ingest_chunk(chunk: dict[str, str], *, run_id=None) -> dict[str, str]:
         return backfill.ingest_missing(domain, chunk, run_id)
 
+    @task
+    def drop_staging(*, run_id=None) -> None:
+        """Remove the text tables of the run, also those of a chunk that was killed."""
+        staging.drop_tables(run_id)
+
     @task(map_index_template="{{ task.op_kwargs['chunk']['start'] }}")
     def check_chunk(chunk: dict[str, str], *, run_id=None) -> dict[str, str]:
         return backfill.check_unchecked(domain, chunk, run_id)
@@ -46,7 +51,9 @@ def backfill_features():
         backfill.announce(params["end"], run_id)
         outlet_events[FEATURES].add_partitions(params["end"])
 
-    checked = check_chunk.expand(chunk=ingest_chunk.expand(chunk=plan_chunks()))
+    ingested = ingest_chunk.expand(chunk=plan_chunks())
+    ingested >> drop_staging().as_teardown()
+    checked = check_chunk.expand(chunk=ingested)
     build_chunk.expand(chunk=checked) >> publish_features()
 
 

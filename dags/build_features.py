@@ -1,26 +1,30 @@
 """Build one as-of day of every feature view from checked drops.
 
+It waits, without a worker, until every drop of the lookback is checked or waived; what it waits for is an alert.
 Replay a day by replaying `ingest_sources` for it; rebuild history with `backfill_features`.
 """
 
-from airflow.sdk import PartitionedAssetTimetable, dag, task
+from functools import partial
 
-from include.core.calendar import as_of_day
+from airflow.sdk import PartitionedAssetTimetable, dag
+
 from include.core.datasets import CHECKED, FEATURES
 from include.core.defaults import CHAIN_DEFAULTS
+from include.core.waiting import WhenReady
 from include.dataops import feature_store
 from include.project import domain
 
 
-@dag(schedule=PartitionedAssetTimetable(assets=CHECKED), doc_md=__doc__, **CHAIN_DEFAULTS)
+# Many runs may wait at once: a day that is mended must never find the line full of days that wait for it.
+@dag(schedule=PartitionedAssetTimetable(assets=CHECKED), doc_md=__doc__, **{**CHAIN_DEFAULTS, "max_active_runs": 64})
 def build_features():
-    @task(outlets=[FEATURES])
-    def build_views(*, partition_key=None, run_id=None) -> dict[str, int]:
-        """Replace the day in every view, in one transaction, and announce it."""
-        day = as_of_day(partition_key)
-        return feature_store.build(domain, [view.name for view in domain.views], day, day, run_id)
-
-    build_views()
+    WhenReady(
+        task_id="build_views",
+        look="include.dataops.readiness:unusable_lookback",
+        work=partial(feature_store.build_day, domain),
+        deadline=domain.quality_deadline,
+        outlets=[FEATURES],
+    )
 
 
 build_features()

@@ -1,17 +1,20 @@
-"""Load the drop of one as-of day into `raw`, malformed rows into quarantine. The head of the chain.
+"""Load the drop of one as-of day: valid rows into `raw`, the others into quarantine. The head of the chain.
 
-Every run is one as-of day, its partition key. Replay days with `airflow backfill create --dag-id ingest_sources`,
-and with `--reprocess-behavior completed` where they ran before, for example after a corrected drop: every day is
-replaced, and the chain follows by itself.
+A drop that has not arrived is waited for, without a worker, up to the deadline of the domain. Every run is one as-of
+day, its partition key. Replay days with `airflow backfill create --dag-id ingest_sources`, and with
+`--reprocess-behavior completed` where they ran before, for example after a corrected drop: every day is replaced, and
+the chain follows by itself.
 """
+
+from functools import partial
 
 from airflow.sdk import CronPartitionTimetable, dag, task
 
-from include.core.calendar import as_of_day, head_bounds
+from include.core.calendar import head_bounds
 from include.core.datasets import RAW
 from include.core.defaults import CHAIN_DEFAULTS
-from include.core.ledger import Passage
-from include.dataops import landing
+from include.core.waiting import WhenReady
+from include.dataops import landing, staging
 from include.project import domain
 
 
@@ -24,15 +27,24 @@ from include.project import domain
     **{**CHAIN_DEFAULTS, "max_active_runs": 1},
 )
 def ingest_sources():
-    @task(outlets=[RAW])
-    def load_drop(*, partition_key=None, run_id=None) -> dict[str, dict[str, int]]:
-        """Replace every source's rows of the day, and announce them once all are in."""
-        day = as_of_day(partition_key)
-        counts = {source.name: landing.load_source(domain, source, day, day, run_id) for source in domain.sources}
-        landing.record_ingested([day], run_id, Passage.CHAIN)
-        return counts
+    stage_drop = WhenReady(
+        task_id="stage_drop",
+        look="include.dataops.readiness:missing_drop",
+        work=partial(landing.stage_drop, domain),
+        deadline=domain.drop_deadline,
+    ).as_setup()
 
-    load_drop()
+    @task(outlets=[RAW])
+    def load_drop(staged: list, *, run_id=None) -> dict[str, dict[str, int]]:
+        """Replace every source's rows of the day, and announce them once all are in."""
+        return landing.load_drop(domain, staged, run_id)
+
+    @task
+    def drop_staging(*, run_id=None) -> None:
+        staging.drop_tables(run_id)
+
+    with drop_staging().as_teardown(setups=stage_drop):
+        load_drop(stage_drop.output)
 
 
 ingest_sources()

@@ -17,8 +17,8 @@ from local.guardian import Guard
 from local.progress import Progress
 from local.settings import ADMIN, LocalError, Settings
 
-# A question to a person takes its default after this many seconds when nobody is there to answer.
-ANSWER_WITHIN_SECONDS = 20
+# How long a question to a person, or a wait for what a person would bring, stays open when nobody is there.
+PATIENCE_SECONDS = 20
 FREE_BYTES_NEEDED = 2 * 1024**3
 GUARDIAN_SECONDS = 40.0
 ADVICE = {
@@ -159,7 +159,7 @@ def _services(here: Settings) -> Iterator[services.Running]:
         return
     with _guarded(here, always_stop=True):
         print(f"Starting Postgres, MLflow and Airflow ({here.airflow_url}); logs in {here.logs}", flush=True)
-        yield services.start(here, "run", ANSWER_WITHIN_SECONDS)
+        yield services.start(here, "run", PATIENCE_SECONDS)
 
 
 @contextmanager

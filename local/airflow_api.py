@@ -49,15 +49,20 @@ class AirflowApi:
             counted.setdefault(run["dag_id"], Counter())[run["state"]] += 1
         return {dag_id: dict(sorted(states.items())) for dag_id, states in sorted(counted.items())}
 
-    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any], partition_key: str | None = None) -> None:
         """Start a run under a name of its own; asking twice for the same name starts it once."""
-        body = {"dag_run_id": run_id, "conf": conf, "logical_date": None}
+        body = {"dag_run_id": run_id, "conf": conf, "logical_date": None, "partition_key": partition_key}
         self._call("POST", f"/dags/{dag_id}/dagRuns", json=body, allow=(409,))
 
     def clear_failed(self, dag_id: str, run_id: str) -> None:
         """Do the failed tasks of a run again, and what they kept from starting."""
         body = {"dag_run_id": run_id, "only_failed": True, "dry_run": False, "reset_dag_runs": True}
         self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """The state of each task of a run."""
+        tasks = self._pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
+        return {task["task_id"]: task["state"] for task in tasks}
 
     def failed_tasks(self, dag_id: str, run_id: str) -> list[str]:
         """Ids of the tasks that failed in a run."""

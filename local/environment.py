@@ -14,6 +14,8 @@ from local.settings import ADMIN, MARKER, REPO, Settings, write_private
 
 # Settings of the user's shell that would lead the services elsewhere.
 FOREIGN_PREFIXES = ("AIRFLOW_", "_AIRFLOW_", "MLFLOW_", "PG", "PYTHON", "VIRTUAL_ENV")
+# Made by local/bootstrap.py. Where it is not, the reference tables are loaded without the Astro SDK.
+ASTRO_SDK_PYTHON = REPO / ".venv-astro-sdk" / "bin" / "python"
 
 
 def load_secrets(settings: Settings) -> dict[str, str]:
@@ -33,13 +35,17 @@ def load_secrets(settings: Settings) -> dict[str, str]:
     return kept
 
 
-def service_environment(settings: Settings, socket_folder: Path, answer_within: int | None = None) -> dict[str, str]:
+def service_environment(settings: Settings, socket_folder: Path, patience: int | None = None) -> dict[str, str]:
     """The environment of every service, and through them of every task.
 
-    `answer_within`: seconds after which a question to a person takes its default answer. Set when nobody
-    is there to answer.
+    `patience`: seconds after which a question to a person takes its default answer, and after which a wait for what a
+    person would have to bring ends. Set when nobody is there.
     """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN_PREFIXES)}
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(FOREIGN_PREFIXES) or key.startswith("AIRFLOW_CONN_")
+    }
     keys = load_secrets(settings)
     host = quote(str(socket_folder), safe="")
     warehouse = {
@@ -61,13 +67,13 @@ def service_environment(settings: Settings, socket_folder: Path, answer_within: 
         "no_proxy": loopback,
         "DO_NOT_TRACK": "true",
         "SCARF_ANALYTICS": "false",
-        "ASTRO_SDK_PYTHON": str(REPO / ".venv-astro-sdk" / "bin" / "python"),
         "FLIGHTLINE_CACHE": str(settings.home / "cache"),
         # Candidates are fitted side by side: one thread each is faster than all of them on every core, and the
         # sums come out the same on any machine.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-        "LANDING_URI": settings.landing.as_uri(),
+        "LANDING_URI": inherited.get("LANDING_URI") or settings.landing.as_uri(),
+        "COLD_URI": inherited.get("COLD_URI") or settings.cold.as_uri(),
         "MLFLOW_TRACKING_URI": settings.mlflow_url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -77,9 +83,12 @@ def service_environment(settings: Settings, socket_folder: Path, answer_within: 
     }
     for name, value in _airflow_options(settings, keys, host).items():
         environment[f"AIRFLOW__{name}"] = value
-    environment.pop("FLIGHTLINE_ANSWER_WITHIN_SECONDS", None)
-    if answer_within is not None:
-        environment["FLIGHTLINE_ANSWER_WITHIN_SECONDS"] = str(answer_within)
+    if ASTRO_SDK_PYTHON.exists():
+        environment.setdefault("ASTRO_SDK_PYTHON", str(ASTRO_SDK_PYTHON))
+    for name in ("FLIGHTLINE_ANSWER_WITHIN_SECONDS", "FLIGHTLINE_WAIT_SECONDS"):
+        environment.pop(name, None)
+        if patience is not None:
+            environment[name] = str(patience)
     return environment
 
 

@@ -47,17 +47,18 @@ def dead_services(running: Running) -> list[str]:
     return [name for name, (pid, made) in recorded if not processes.find_recorded(pid, made)]
 
 
-def start(settings: Settings, mode: str, answer_within: int | None = None) -> Running:
+def start(settings: Settings, mode: str, patience: int | None = None) -> Running:
     """Start everything and wait until it is healthy. The caller has made sure that nothing is left over."""
     health.check_ports(settings, mode)
     for folder in (
         settings.landing,
+        settings.cold,
         settings.logs,
         settings.airflow_home,
         settings.home / "mlflow-artifacts",
     ):
         folder.mkdir(parents=True, exist_ok=True)
-    environment = service_environment(settings, postgres.socket_folder(settings), answer_within)
+    environment = service_environment(settings, postgres.socket_folder(settings), patience)
     running = Running(mode, settings.airflow_port, settings.mlflow_port, {})
     running = _record(settings, running, "postgres", postgres.start(settings, environment))
     # MLflow makes its tables while Airflow makes its own.

@@ -42,6 +42,11 @@ class Settings:
         return self.home / "landing"
 
     @property
+    def cold(self) -> Path:
+        """Cold storage: the months of `raw` that left the warehouse."""
+        return self.home / "cold"
+
+    @property
     def logs(self) -> Path:
         """What the services themselves print. The logs of tasks are in `airflow/logs`."""
         return self.home / "logs"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from include.core import ledger, warehouse
 from include.core.domain import Domain, Feature, FeatureView, days_between
 from include.core.ledger import NotReadyError, Stage
+from include.dataops import archive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +28,13 @@ def build(domain: Domain, views: Iterable[str], start: date, end: date, run_id: 
     domain.check_days(start, end)
     # In the domain's order, so that two builds take their locks in the same one.
     chosen = sorted({domain.view(name) for name in views}, key=domain.views.index)
+    lookback = max(view.lookback for view in chosen)
+    first = start - timedelta(days=lookback - 1)
+    archive.restore_missing(domain, first, end, run_id)
     rows = {}
     with warehouse.transaction() as cursor:
-        _require_usable(cursor, domain, max(view.lookback for view in chosen), start, end)
+        archive.hold(cursor, domain, first, end)
+        _require_usable(cursor, domain, lookback, start, end)
         for view in chosen:
             for month in sorted({f"{day:%Y-%m}" for day in days_between(start, end)}):
                 warehouse.lock(cursor, "features", view.name, month)
@@ -37,6 +42,17 @@ def build(domain: Domain, views: Iterable[str], start: date, end: date, run_id: 
         for day in days_between(start, end):
             ledger.record(cursor, day, Stage.BUILT, run_id)
     return rows
+
+
+def build_day(domain: Domain, as_of: date, run_id: str) -> dict[str, int]:
+    """Replace every view for one day; returns the rows of each."""
+    return build(domain, [view.name for view in domain.views], as_of, as_of, run_id)
+
+
+def unusable_lookback(domain: Domain, as_of: date) -> str | None:
+    """Which drops that the views of a day read are neither checked nor waived, in words; None when all may be used."""
+    with warehouse.transaction() as cursor:
+        return _unusable(cursor, domain, max(view.lookback for view in domain.views), as_of, as_of)
 
 
 def create_tables(cursor: "Cursor", domain: Domain) -> None:
@@ -122,7 +138,11 @@ def read_matrix(
 
     See `split_matrix` for the shapes.
     """
+    if known_at is not None:
+        archive.restore_missing(domain, start, known_at)
     with warehouse.transaction() as cursor:
+        if known_at is not None:  # labels are read from raw
+            archive.hold(cursor, domain, start, known_at)
         warehouse.join_by_hash(cursor)
         query = matrix(domain, labels=known_at is not None)
         frame = warehouse.read_frame(cursor, query, {"start": start, "end": end, "known_at": known_at})
@@ -145,18 +165,27 @@ def split_matrix(domain: Domain, frame: "pd.DataFrame") -> tuple["pd.DataFrame",
 
 
 def _require_usable(cursor: "Cursor", domain: Domain, lookback: int, start: date, end: date) -> None:
-    """Refuse to build on drops that nobody vouches for; before the first day there is nothing to ask for."""
+    """Refuse to build on drops that nobody vouches for."""
+    if told := _unusable(cursor, domain, lookback, start, end):
+        raise NotReadyError(told[0].upper() + told[1:])
+
+
+def _unusable(cursor: "Cursor", domain: Domain, lookback: int, start: date, end: date) -> str | None:
+    """Which drops of the lookback are neither checked nor waived, and what mends that; before the first day there is
+    nothing to ask for.
+    """
     first = max(domain.first_day, start - timedelta(days=lookback - 1))
     unusable = ledger.unusable_days(cursor, (source.name for source in domain.sources), first, end)
-    if unusable:
-        told = ", ".join(f"{day} of {source} ({state})" for day, source, state in unusable[:6])
-        more = f" and {len(unusable) - 6} more" if len(unusable) > 6 else ""
-        days = sorted({day for day, _, _ in unusable})
-        raise NotReadyError(
-            f"Features of {start} to {end} read the drops from {first} on, and these are not checked: {told}{more}."
-            f" Run: airflow backfill create --dag-id ingest_sources --from-date {days[0]}"
-            f" --to-date {days[-1]}T23:59:59 --reprocess-behavior completed"
-        )
+    if not unusable:
+        return None
+    told = ", ".join(f"{day} of {source} ({state})" for day, source, state in unusable[:6])
+    more = f" and {len(unusable) - 6} more" if len(unusable) > 6 else ""
+    days = sorted({day for day, _, _ in unusable})
+    return (
+        f"features of {start} to {end} read the drops from {first} on, and these are not checked: {told}{more}."
+        f" Correct or waive what failed, and for what is missing run: airflow backfill create --dag-id ingest_sources"
+        f" --from-date {days[0]} --to-date {days[-1]}T23:59:59 --reprocess-behavior completed"
+    )
 
 
 def _replace(cursor: "Cursor", domain: Domain, view: FeatureView, start: date, end: date) -> int:

@@ -1,11 +1,11 @@
 -- At most one row: what the scoring of `as_of` still has to wait for.
--- The day before counts only if it came down the chain and passed its checks: a day that was only backfilled, or
--- that halted, is never monitored.
+-- The day before counts only if it came down the chain and passed its checks or was waived: a day that was only
+-- backfilled, or that halted, is never monitored.
 select previous.as_of, 'is not monitored yet' as what
 from quality.stages as previous
 where previous.as_of = %(as_of)s::date - 1
     and previous.stage = 'checked'
-    and previous.state = 'done'
+    and previous.state in ('done', 'waived')
     and previous.detail ->> 'by' = 'chain'
     and not exists (
         select 1 from quality.stages where as_of = previous.as_of and stage = 'monitored'
