@@ -1,20 +1,22 @@
-"""Check partitions of `raw` with Soda Core and write the verdict into the ledger.
+"""The verdict about partitions of `raw`: which days may be used, by their checks and by the word of a person.
 
-The checks are SodaCL files of the domain, `checks/<source>.yml`, over the as-of days from `${START}` to `${END}`.
-A check that fails halts its days; one that warns raises an alert, and the chain goes on.
+A check that fails halts its days; one that warns raises an alert, and the chain goes on. A person may waive what
+failed: the drop is then used as it is, until another file replaces it.
 """
 
-import json
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
+from datetime import date, timedelta
 from typing import Any
 
 from include.core import alerts, ledger, warehouse
-from include.core.domain import Domain, days_between
-from include.core.ledger import Passage, Stage
+from include.core.domain import Domain, DomainError, days_between
+from include.core.ledger import NotReadyError, Passage, Stage
+from include.dataops import archive
+from include.dataops.checks import CheckResult, scan
 
-SODA_CONFIG = Path(__file__).with_name("soda_config.yml")
+log = logging.getLogger(__name__)
 
 
 class FailedChecksError(ValueError):
@@ -22,79 +24,85 @@ class FailedChecksError(ValueError):
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """What one check found: outcome is pass, warn, fail or error; measured is its number, if it has one."""
+class Waiver:
+    """The word of a person that a day is to be used although its checks failed."""
 
-    source: str
-    name: str
-    outcome: str
-    measured: float | None
+    by: str
+    reason: str
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], user: str | None) -> "Waiver | None":
+        """What the Params `waive` and `reason` ask for; a DomainError when the reason is missing."""
+        if not params["waive"]:
+            return None
+        reason = str(params["reason"]).strip()
+        if not reason:
+            raise DomainError("A waiver needs a reason: trigger check_quality again and fill in the Param `reason`.")
+        return cls(user or "somebody without a login", reason)
 
 
-def check_days(domain: Domain, start: date, end: date, run_id: str, passage: Passage) -> None:
+def check_days(
+    domain: Domain, start: date, end: date, run_id: str, passage: Passage, waiver: Waiver | None = None
+) -> None:
     """Check every source for the days `[start, end]` and write states, results and the ledger.
 
     A range is scanned at once; only when that fails is each day looked at alone, so that a bad day does not take
-    its neighbours along. Raises FailedChecksError after the verdicts are written.
+    its neighbours along. Raises FailedChecksError after the verdicts are written; not for what `waiver`, or one that
+    was given before for the same file, accepts. NotReadyError names days that are not ingested.
     """
+    _require_ingested(domain, start, end)
+    lookback = max(view.lookback for view in domain.views)
+    archive.restore_missing(domain, start - timedelta(days=lookback), end, run_id)
     results = scan(domain, start, end)
     if start == end or not _failed(results):
         verdicts = [(start, end, results)]
     else:
         verdicts = [(day, day, scan(domain, day, day)) for day in days_between(start, end)]
+    halted = {}
     for first, last, found in verdicts:
-        _write(domain, first, last, found, run_id, passage)
-    bad = {f"{last}": _failed(found) for _, last, found in verdicts if _failed(found)}
-    if bad:
+        if bad := _write(domain, first, last, found, run_id, passage, waiver):
+            halted[f"{last}"] = [result for result in _failed(found) if result.source in bad]
+    if halted:
         told = "; ".join(
-            f"{day}: " + ", ".join(f"{result.source}: {result.name}" for result in found) for day, found in bad.items()
+            f"{day}: " + ", ".join(f"{result.source}: {result.name}" for result in found)
+            for day, found in halted.items()
         )
         raise FailedChecksError(
             f"Checks failed, and nothing downstream will use these days. {told}."
-            " Ask upstream for a corrected drop and replay the day through ingest_sources."
+            " Ask upstream for a corrected drop and replay the day through ingest_sources; or accept it as it is:"
+            " trigger check_quality with the day as partition key and the Params waive and reason."
         )
 
 
-def scan(domain: Domain, start: date, end: date) -> list[CheckResult]:
-    """Run the SodaCL files of every source over `[start, end]`. Reads only."""
-    soda = soda_scan()()
-    soda.set_data_source_name("warehouse")
-    soda.add_configuration_yaml_str(json.dumps(_data_source()))
-    soda.add_variables({"START": start.isoformat(), "END": end.isoformat()})
-    for source in domain.sources:
-        soda.add_sodacl_yaml_file(str(domain.folder / "checks" / f"{source.name}.yml"))
-    soda.execute()
-    found = [
-        CheckResult(
-            source=Path(check["location"]["filePath"]).stem,
-            name=check["name"],
-            outcome=check["outcome"] or "error",
-            measured=_number(check["diagnostics"].get("value")),
+def _require_ingested(domain: Domain, start: date, end: date) -> None:
+    with warehouse.transaction() as cursor:
+        sources = [source.name for source in domain.sources]
+        unusable = ledger.unusable_days(cursor, sources, start, end)
+    absent = [(day, source) for day, source, state in unusable if state == ledger.NOT_INGESTED]
+    if absent:
+        day, source = absent[0]
+        raise NotReadyError(
+            f"{len(absent)} drop(s) of {start} to {end} are not ingested, the first is {day} of {source}. Run:"
+            f" airflow backfill create --dag-id ingest_sources --from-date {day} --to-date {day}T23:59:59"
+            " --reprocess-behavior completed"
         )
-        for check in soda.build_scan_results()["checks"]
-    ]
-    if soda.has_error_logs() and not any(result.outcome == "error" for result in found):
-        raise RuntimeError(f"Soda could not run the checks of {domain.name}: {soda.get_error_logs_text()}")
-    return found
-
-
-def soda_scan() -> Any:
-    """The class of Soda's scans. Its settings are read first: importing it would otherwise set up its telemetry."""
-    from soda.common.config_helper import ConfigHelper
-
-    ConfigHelper.get_instance(str(SODA_CONFIG))
-    from soda.scan import Scan
-
-    return Scan
 
 
 def _failed(results: list[CheckResult]) -> list[CheckResult]:
     return [result for result in results if result.outcome in ("fail", "error")]
 
 
-def _write(domain: Domain, start: date, end: date, results: list[CheckResult], run_id: str, passage: Passage) -> None:
-    """Replace the results of these days and set the state of each partition."""
-    failed_sources = sorted({result.source for result in _failed(results)})
+def _write(
+    domain: Domain,
+    start: date,
+    end: date,
+    results: list[CheckResult],
+    run_id: str,
+    passage: Passage,
+    waiver: Waiver | None,
+) -> set[str]:
+    """Replace the results of these days and set the state of each partition; returns the sources that halt them."""
+    failed = {result.source for result in _failed(results)}
     with warehouse.transaction() as cursor:
         cursor.execute(
             "delete from quality.check_results where as_of between %(start)s and %(end)s", {"start": start, "end": end}
@@ -106,45 +114,34 @@ def _write(domain: Domain, start: date, end: date, results: list[CheckResult], r
             ("as_of", "source", "check_name", "first_day", "outcome", "measured"),
             ((end, result.source, result.name, start, result.outcome, result.measured) for result in results),
         )
+        if waiver:
+            for source in sorted(failed):
+                checks = [result.name for result in _failed(results) if result.source == source]
+                cursor.execute(
+                    warehouse.statement("dataops/record_waiver"),
+                    {"source": source, "start": start, "end": end, "checks": checks, "by": waiver.by}
+                    | {"reason": waiver.reason, "run_id": run_id},
+                )
         cursor.execute(
-            warehouse.statement("dataops/set_states"),
-            {"failed_sources": failed_sources, "start": start, "end": end, "run_id": run_id},
+            warehouse.statement("dataops/set_states"), {"failed_sources": sorted(failed), "start": start, "end": end}
         )
+        halting = {source for source, state in cursor.fetchall() if state == "failed"}
+        state = "failed" if halting else "waived" if failed else "done"
         for day in days_between(start, end):
-            ledger.record(
-                cursor,
-                day,
-                Stage.CHECKED,
-                run_id,
-                state="failed" if failed_sources else "done",
-                detail={"by": passage},
-            )
+            ledger.record(cursor, day, Stage.CHECKED, run_id, state=state, detail={"by": passage})
     for result in results:
         if result.outcome != "pass":
-            alerts.raise_alert(end, f"check_{result.outcome}", f"{result.source}: {result.name}", _told(result))
+            subject = f"{result.source}: {result.name}"
+            alerts.raise_alert(end, f"check_{result.outcome}", subject, _told(result, start, end))
+    if waiver and not failed:
+        log.info("Nothing of %s to %s has failed, so there is nothing to waive", start, end)
+    elif waiver:
+        told = f"{waiver.by} accepted the drop of {', '.join(sorted(failed))} although checks failed: {waiver.reason}"
+        alerts.raise_alert(end, "waived", ", ".join(sorted(failed)), told)
+    return halting
 
 
-def _data_source() -> dict[str, Any]:
-    """The warehouse connection in Soda's words."""
-    from airflow.sdk import BaseHook
-
-    connection = BaseHook.get_connection(warehouse.CONNECTION_ID)
-    settings = {
-        "type": "postgres",
-        "host": connection.host,
-        "port": str(connection.port or 5432),
-        "username": connection.login,
-        "password": connection.password or "",
-        "database": connection.schema,
-        "schema": "raw",
-    }
-    return {"data_source warehouse": settings}
-
-
-def _told(result: CheckResult) -> str:
+def _told(result: CheckResult, start: date, end: date) -> str:
+    days = f"{end}" if start == end else f"{start} to {end}"
     measured = "" if result.measured is None else f" (measured {result.measured:g})"
-    return f"The check '{result.name}' of {result.source} ended with {result.outcome}{measured}"
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return f"The check '{result.name}' of {result.source} ended with {result.outcome} for {days}{measured}"

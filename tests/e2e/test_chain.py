@@ -1,10 +1,15 @@
-"""The chain under a real scheduler: one bad day halts, nothing follows it, and the day after it says why it waits."""
+"""The chain under a real scheduler, in a drill: a day halts, is waived, is corrected; a drop is late, one never comes.
+
+The drill runs once. After each step it notes what it sees, and the tests look at these notes.
+"""
 
 import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,17 +17,17 @@ import psycopg2
 import pytest
 
 from local import postgres, processes
-from local.airflow_api import ACTIVE, AirflowApi
-from local.settings import Settings, port_is_free
+from local.airflow_api import AirflowApi
+from local.settings import ADMIN, Settings, port_is_free
 from tests.conftest import REPO
 from tests.ports import free_port
 from tests.toy_domain.domain import domain
 from tests.toy_domain.feed import as_csv, rows_of
 
-GOOD, BAD, NEXT = (domain.first_day + timedelta(days=n) for n in range(3))
+GOOD, BAD, NEXT, LATE, NEVER = (domain.first_day + timedelta(days=n) for n in range(5))
 COPIED = ("dags", "include", "plugins", "local", "tests")
 ENVIRONMENTS = (".venv", ".venv-astro-sdk")
-WITHIN_SECONDS = 150
+WITHIN_SECONDS = 180
 
 
 class Runtime:
@@ -74,22 +79,36 @@ class Runtime:
         finally:
             connection.close()
 
+    def stage(self, day: date, stage: str) -> bool:
+        """Whether the ledger has this stage of a day."""
+        return (day, stage) in self.rows("select as_of, stage from quality.stages")
+
     def left_over(self) -> list[list[str]]:
         """The commands of all processes of this runtime that are still there."""
         return [process.cmdline() for process in processes.find_all(self.settings.home, {})]
 
 
+@dataclass(frozen=True)
+class Notes:
+    """What is seen after a step: the states of a DAG's runs by day, and tables of the warehouse."""
+
+    runs: dict[str, dict[date, list[str]]]
+    stages: dict[date, dict[str, str]]
+    drops: dict[date, str]
+    alerts: dict[tuple[date, str], tuple[str, str]]
+    features: dict[date, int]
+    waivers: list[tuple]
+    contents: dict[date, int]
+
+
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
-    """The runtime after the three days; whatever happened, nothing of it is left running."""
+    """The services, with a thin drop for the bad day; whatever happened, nothing of them is left running."""
     runtime = Runtime(tmp_path_factory.mktemp("e2e"))
-    thin = runtime.settings.landing / BAD.isoformat() / "visits.csv"
-    thin.parent.mkdir(parents=True)
-    thin.write_text(as_csv(rows_of(BAD)[:3]))
+    write_drop(runtime, BAD, rows_of(BAD)[:3])
     try:
         started = runtime.command("up")
         assert started.returncode == 0, started.stdout + started.stderr
-        replay(runtime, GOOD, NEXT)
         yield runtime
     finally:
         stopped = runtime.command("stop")
@@ -99,57 +118,117 @@ def runtime(tmp_path_factory):
     assert port_is_free(runtime.settings.mlflow_port)
 
 
-def replay(runtime: Runtime, first: date, last: date) -> None:
-    """Backfill the head of the chain over some days and wait until nothing runs any more."""
+@pytest.fixture(scope="module")
+def drill(runtime) -> dict[str, Notes]:
+    """The notes after each step, by its name."""
     api = AirflowApi(runtime.settings)
+    wait_until_prepared(runtime, api)
+    notes = {}
+
+    api.create_backfill("ingest_sources", GOOD.isoformat(), NEXT.isoformat())
+    wait(
+        lambda: runtime.stage(GOOD, "monitored") and states(api, "check_quality", BAD) == ["failed"], api.runs_by_state
+    )
+    wait(lambda: task_state(api, "build_features", NEXT, "build_views") == "deferred", api.runs_by_state)
+    notes["halted"] = take_notes(runtime, api)
+
+    api.trigger("check_quality", "waiver", {"waive": True, "reason": "three visits were all"}, BAD.isoformat())
+    wait(lambda: runtime.stage(BAD, "monitored") and runtime.stage(NEXT, "monitored"), api.runs_by_state)
+    notes["waived"] = take_notes(runtime, api)
+
+    write_drop(runtime, BAD, rows_of(BAD))
+    api.trigger("ingest_sources", "correction", {}, BAD.isoformat())
+    wait(lambda: states(api, "monitor_drift", BAD) == ["success", "success"], api.runs_by_state)
+    notes["corrected"] = take_notes(runtime, api)
+
+    for day in (LATE, NEVER):
+        landed(runtime, day).unlink()
+    api.trigger("ingest_sources", "late", {}, LATE.isoformat())
+    wait(lambda: task_state(api, "ingest_sources", LATE, "stage_drop") == "deferred", api.runs_by_state)
+    notes["late"] = take_notes(runtime, api)
+    write_drop(runtime, LATE, rows_of(LATE))
+    wait(lambda: runtime.stage(LATE, "monitored"), api.runs_by_state)
+    api.trigger("ingest_sources", "never", {}, NEVER.isoformat())
+    wait(lambda: states(api, "ingest_sources", NEVER) == ["failed"], api.runs_by_state)
+    notes["end"] = take_notes(runtime, api)
+    return notes
+
+
+def wait_until_prepared(runtime: Runtime, api: AirflowApi) -> None:
+    """Wait for the DAG files, and for the run of `prepare_project` that Airflow makes by itself."""
     dags = {file.stem for file in (runtime.project / "dags").glob("*.py")}
     wait(lambda: api.dag_ids() >= dags, api.import_errors)
-    landed = [runtime.settings.landing / day.isoformat() / "visits.csv" for day in (GOOD, BAD, NEXT, domain.last_day)]
-    wait(lambda: all(file.exists() for file in landed), api.runs_by_state)
-    wait(lambda: runtime.rows("select to_regclass('features.registry') is not null") == [(True,)], api.runs_by_state)
-    api.create_backfill("ingest_sources", first.isoformat(), last.isoformat())
-
-    def is_over() -> bool:
-        runs = [run for run in api.runs() if run["dag_id"] != "prepare_project"]
-        ended = {(run["dag_id"], run["partition_key"]): run["state"] for run in runs}
-        return (
-            ("monitor_drift", GOOD.isoformat()) in ended
-            and ended.get(("build_features", NEXT.isoformat())) in {"success", "failed"}
-            and not any(run["state"] in ACTIVE for run in runs)
-        )
-
-    wait(is_over, api.runs_by_state)
-    time.sleep(3)  # between a run that ends and the one that its Dataset starts, nothing is active for a moment
-    wait(is_over, api.runs_by_state)
+    wait(lambda: [run["state"] for run in api.runs("prepare_project")] == ["success"], api.runs_by_state)
 
 
-def wait(done, explain) -> None:
+def take_notes(runtime: Runtime, api: AirflowApi) -> Notes:
+    """What there is to see now."""
+    runs: dict[str, dict[date, list[str]]] = {}
+    for run in api.runs():
+        if run["partition_key"]:
+            of_day = runs.setdefault(run["dag_id"], {}).setdefault(date.fromisoformat(run["partition_key"]), [])
+            of_day.append(run["state"])
+    stages: dict[date, dict[str, str]] = {}
+    for day, stage, state in runtime.rows("select as_of, stage, state from quality.stages"):
+        stages.setdefault(day, {})[stage] = state
+    return Notes(
+        runs,
+        stages,
+        drops=dict(runtime.rows("select as_of, state from quality.partitions")),
+        alerts={
+            (day, kind): (subject, told)
+            for day, kind, subject, told in runtime.rows("select as_of, kind, subject, message from ml.alerts")
+        },
+        features=dict(runtime.rows("select as_of, count(*) from features.visits_due group by 1")),
+        waivers=runtime.rows("select as_of, waived_by, reason, checks from quality.waivers"),
+        contents=dict(runtime.rows("select as_of, count(*) from quality.drops group by 1")),
+    )
+
+
+def landed(runtime: Runtime, day: date) -> Path:
+    return runtime.settings.landing / day.isoformat() / "visits.csv"
+
+
+def write_drop(runtime: Runtime, day: date, rows: list[list[object]]) -> None:
+    """Put a drop in place as upstream should: whole, under its name at once."""
+    file = landed(runtime, day)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name("visits.part")
+    part.write_text(as_csv(rows))
+    part.rename(file)
+
+
+def states(api: AirflowApi, dag_id: str, day: date) -> list[str]:
+    """The states of a day's runs of a DAG, oldest first."""
+    return [run["state"] for run in api.runs(dag_id) if run["partition_key"] == day.isoformat()]
+
+
+def task_state(api: AirflowApi, dag_id: str, day: date, task_id: str) -> str | None:
+    """The state of a task in the latest run of a day."""
+    runs = [run["dag_run_id"] for run in api.runs(dag_id) if run["partition_key"] == day.isoformat()]
+    return api.task_states(dag_id, runs[-1]).get(task_id) if runs else None
+
+
+def wait(done: Callable[[], object], explain: Callable[[], object]) -> None:
     end = time.monotonic() + WITHIN_SECONDS
     while not done():
         assert time.monotonic() < end, explain()
         time.sleep(0.5)
 
 
-def states(runtime: Runtime, dag_id: str) -> dict[date, str]:
-    """The state of each day's run of a DAG."""
-    return {date.fromisoformat(run["partition_key"]): run["state"] for run in AirflowApi(runtime.settings).runs(dag_id)}
-
-
-def test_a_bad_day_halts_at_its_checks_and_nothing_follows_it(runtime):
-    assert states(runtime, "ingest_sources") == dict.fromkeys((GOOD, BAD, NEXT), "success")
-    assert states(runtime, "check_quality") == {GOOD: "success", BAD: "failed", NEXT: "success"}
-    assert states(runtime, "build_features") == {GOOD: "success", NEXT: "failed"}
+def test_a_bad_day_halts_at_its_checks_and_takes_no_other_day_along(drill):
+    runs = drill["halted"].runs
+    assert runs["ingest_sources"] == {GOOD: ["success"], BAD: ["success"], NEXT: ["success"]}
+    assert runs["check_quality"] == {GOOD: ["success"], BAD: ["failed"], NEXT: ["success"]}
     for dag_id in ("score_batch", "monitor_drift"):
-        assert states(runtime, dag_id) == {GOOD: "success"}
-    for dag_id in ("train_model", "deploy_model", "backfill_features"):
-        assert states(runtime, dag_id) == {}
+        assert runs[dag_id] == {GOOD: ["success"]}
+    for dag_id in ("train_model", "deploy_model", "archive_partitions"):
+        assert dag_id not in runs
+    assert drill["halted"].drops == {GOOD: "checked", BAD: "failed", NEXT: "checked"}
 
 
-def test_the_good_day_went_through_to_the_end_of_the_chain(runtime):
-    stages = runtime.rows(
-        "select stage, state from quality.stages where as_of = (select min(as_of) from quality.stages)"
-    )
-    assert dict(stages) == {
+def test_the_good_day_went_through_to_the_end_of_the_chain(drill):
+    assert drill["halted"].stages[GOOD] == {
         "ingested": "done",
         "checked": "done",
         "built": "done",
@@ -158,35 +237,66 @@ def test_the_good_day_went_through_to_the_end_of_the_chain(runtime):
     }
 
 
-def test_no_feature_and_no_prediction_is_of_the_bad_day_or_of_the_day_that_would_have_read_it(runtime):
-    assert runtime.rows("select distinct as_of from features.partitions") == [(GOOD,)]
-    assert runtime.rows("select distinct as_of from features.visits_due") == [(GOOD,)]
-    later = runtime.rows("select distinct as_of from quality.stages where stage in ('built', 'scored', 'monitored')")
-    assert later == [(GOOD,)]
-
-
-def test_the_failures_are_alerts_that_name_the_check_and_the_missing_day(runtime):
-    alerts = {
-        (as_of, kind): (subject, told)
-        for as_of, kind, subject, told in runtime.rows(
-            "select as_of, kind, subject, message from ml.alerts where subject not like 'prepare_project%'"
-        )
-    }
-    assert set(alerts) == {(BAD, "check_fail"), (BAD, "task_failed"), (NEXT, "task_failed")}
-    assert "every day has at least six visits" in alerts[BAD, "check_fail"][1]
-    assert alerts[BAD, "task_failed"][0] == "check_quality.check_drop"
-    subject, told = alerts[NEXT, "task_failed"]
+def test_the_features_of_the_next_day_wait_for_the_bad_one_and_say_so(drill):
+    halted = drill["halted"]
+    assert halted.runs["build_features"] == {GOOD: ["success"], NEXT: ["running"]}
+    assert set(halted.features) == {GOOD}
+    subject, told = halted.alerts[NEXT, "waits"]
     assert subject == "build_features.build_views"
     assert f"{BAD} of visits (failed)" in told
     assert f"airflow backfill create --dag-id ingest_sources --from-date {BAD}" in told
 
 
-def test_bad_data_is_not_tried_again_and_a_day_that_may_still_come_is(runtime):
-    assert tries(runtime, "check_quality") == [1, 1, 1]
-    assert tries(runtime, "build_features") == [1, 3]
+def test_the_failure_is_an_alert_that_names_the_check_and_is_not_tried_again(drill, runtime):
+    alerts = drill["halted"].alerts
+    assert "every day has at least six visits" in alerts[BAD, "check_fail"][1]
+    assert alerts[BAD, "task_failed"][0] == "check_quality.check_drop"
+    assert set(alerts) == {(BAD, "check_fail"), (BAD, "task_failed"), (NEXT, "waits")}
+    attempts = (runtime.settings.airflow_home / "logs" / "dag_id=check_quality").glob(
+        "run_id=*/task_id=*/attempt=*.log"
+    )
+    assert {file.name for file in attempts} == {"attempt=1.log"}
 
 
-def tries(runtime: Runtime, dag_id: str) -> list[int]:
-    """How often the one task of each run of a DAG was tried, by its logs."""
-    runs = (runtime.settings.airflow_home / "logs" / f"dag_id={dag_id}").glob("run_id=*")
-    return sorted(len(list(run.glob("task_id=*/attempt=*.log"))) for run in runs)
+def test_a_waiver_names_who_gave_it_and_the_chain_goes_on_with_that_day_and_those_that_waited(drill):
+    waived = drill["waived"]
+    assert waived.waivers == [(BAD, ADMIN, "three visits were all", ["every day has at least six visits"])]
+    assert waived.drops == {GOOD: "checked", BAD: "waived", NEXT: "checked"}
+    assert waived.stages[BAD]["checked"] == "waived"
+    for day in (BAD, NEXT):
+        assert set(waived.stages[day]) == {"ingested", "checked", "built", "scored", "monitored"}
+        assert waived.runs["build_features"][day] == ["success"]
+    assert waived.features == {GOOD: 8, BAD: 3, NEXT: 8}
+    assert "three visits were all" in waived.alerts[BAD, "waived"][1]
+
+
+def test_a_corrected_drop_replaces_the_day_down_the_chain_and_the_ledger_keeps_both_files(drill):
+    corrected = drill["corrected"]
+    assert corrected.drops[BAD] == "checked"
+    assert corrected.stages[BAD]["checked"] == "done"
+    assert corrected.features == {GOOD: 8, BAD: 8, NEXT: 8}
+    assert corrected.contents == {GOOD: 1, BAD: 2, NEXT: 1}
+    assert corrected.waivers == drill["waived"].waivers
+    assert "Replay the days after it" in corrected.alerts[BAD, "corrected_drop"][1]
+
+
+def test_a_late_drop_is_waited_for_without_a_worker_and_then_loaded(drill):
+    late = drill["late"]
+    assert late.runs["ingest_sources"][LATE] == ["running"]
+    assert LATE not in late.drops
+    subject, told = late.alerts[LATE, "waits"]
+    assert subject == "ingest_sources.stage_drop"
+    assert f"{LATE}/visits.csv" in told
+    assert drill["end"].drops[LATE] == "checked"
+    assert "monitored" in drill["end"].stages[LATE]
+
+
+def test_a_drop_that_never_comes_fails_with_the_path_it_was_looked_for_at(drill, runtime):
+    subject, told = drill["end"].alerts[NEVER, "task_failed"]
+    assert subject == "ingest_sources.stage_drop"
+    assert f"{runtime.settings.landing.as_uri()}/{NEVER}/visits.csv" in told
+    assert NEVER not in drill["end"].drops
+
+
+def test_no_text_is_left_in_staging(drill, runtime):
+    assert runtime.rows("select tablename from pg_tables where schemaname = 'staging'") == []

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from include.dataops.quality import FailedChecksError
+from include.core import ledger, warehouse
+from include.core.domain import DomainError
+from include.core.ledger import NotReadyError, Passage
+from include.dataops.checks import CONSERVED
+from include.dataops.quality import FailedChecksError, Waiver, check_days
 from tests.toy_domain.domain import domain
 from tests.toy_domain.feed import as_csv, rows_of
-from tests.warehouse.chain import check, execute, ingest, rows, value
+from tests.warehouse.chain import RUN, check, execute, ingest, rows, value
 
 DAY = date(2020, 2, 29)
 START, END = date(2020, 2, 27), date(2020, 3, 2)
@@ -32,7 +36,7 @@ def test_a_good_day_is_checked_and_the_ledger_says_that_it_came_down_the_chain(t
     assert states() == {DAY: "checked"}
     assert rows("select state, detail from quality.stages where stage = 'checked'") == [("done", {"by": "chain"})]
     assert set(rows("select outcome from quality.check_results")) == {("pass",)}
-    assert value("select count(*) from quality.check_results") == 4
+    assert value("select count(*) from quality.check_results") == 5
 
 
 def test_a_day_that_fails_a_check_is_marked_and_its_checks_are_named(toy_warehouse):
@@ -118,13 +122,73 @@ def test_a_corrected_day_passes_and_nothing_of_the_failure_is_left_in_its_result
     assert rows("select state from quality.stages where stage = 'checked'") == [("done",)]
 
 
-def test_a_day_that_a_person_waived_stays_waived_although_its_checks_still_fail(toy_warehouse):
+WAIVER = Waiver("ada", "nobody came")
+
+
+def test_a_person_accepts_a_failed_day_and_it_is_recorded_who_and_why(toy_warehouse):
     thin_out(toy_warehouse, DAY)
     ingest(domain, DAY)
-    execute("update quality.partitions set state = 'waived'")
+    check_days(domain, DAY, DAY, RUN, Passage.CHAIN, WAIVER)
+    assert states() == {DAY: "waived"}
+    assert rows("select waived_by, reason, checks from quality.waivers") == [("ada", "nobody came", [VOLUME])]
+    assert rows("select state, detail from quality.stages where stage = 'checked'") == [("waived", {"by": "chain"})]
+    assert value("select outcome from quality.check_results where check_name = %s", (VOLUME,)) == "fail"
+    assert "nobody came" in value("select message from ml.alerts where kind = 'waived'")
+    with warehouse.transaction() as cursor:
+        assert ledger.undecided_before(cursor, DAY + timedelta(days=1)) == f"{DAY} is not monitored yet"
+        assert ledger.unusable_days(cursor, ["visits"], DAY, DAY) == []
+
+
+def test_a_waiver_counts_for_the_file_that_it_was_given_for(toy_warehouse):
+    thin_out(toy_warehouse, DAY)
+    ingest(domain, DAY)
+    check_days(domain, DAY, DAY, RUN, Passage.CHAIN, WAIVER)
+    ingest(domain, DAY)
+    check(domain, DAY)
+    assert states() == {DAY: "waived"}
+    thin_out(toy_warehouse, DAY, 4)
+    ingest(domain, DAY)
     with pytest.raises(FailedChecksError):
         check(domain, DAY)
-    assert states() == {DAY: "waived"}
+    assert states() == {DAY: "failed"}
+
+
+def test_a_waiver_for_a_day_without_a_failure_changes_nothing(toy_warehouse):
+    ingest(domain, DAY)
+    check_days(domain, DAY, DAY, RUN, Passage.CHAIN, WAIVER)
+    assert states() == {DAY: "checked"}
+    assert rows("select * from quality.waivers") == []
+
+
+def test_a_waiver_without_a_reason_is_refused_and_none_is_asked_for_by_default():
+    with pytest.raises(DomainError, match="needs a reason"):
+        Waiver.from_params({"waive": True, "reason": "  "}, "ada")
+    assert Waiver.from_params({"waive": False, "reason": "so"}, "ada") is None
+    assert Waiver.from_params({"waive": True, "reason": " so "}, "ada") == Waiver("ada", "so")
+
+
+def test_a_day_that_is_not_ingested_is_not_checked_but_named(toy_warehouse):
+    ingest(domain, START)
+    with pytest.raises(NotReadyError, match=f"the first is {DAY} of visits"):
+        check(domain, DAY)
+    assert value("select count(*) from quality.check_results") == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete from raw.visits where as_of = %s and line = 2",
+        "update quality.partitions set lines = lines + 1, raw_rows = raw_rows + 1 where as_of = %s",
+        "insert into quarantine.rows select 'visits', %s, 99, 'a reason', '{}'",
+    ],
+    ids=["a row lost from raw", "a line more than rows", "a row too much in quarantine"],
+)
+def test_a_line_that_is_neither_in_raw_nor_in_quarantine_halts_the_day(toy_warehouse, damage):
+    ingest(domain, START, END)
+    execute(damage, (DAY,))
+    with pytest.raises(FailedChecksError, match=CONSERVED):
+        check(domain, START, END)
+    assert {day for day, state in states().items() if state == "failed"} == {DAY}
 
 
 def test_a_check_that_cannot_run_halts_the_day_as_a_failed_one_does(toy_warehouse, tmp_path):
