@@ -2,23 +2,24 @@
 
 Runs once by itself, and by hand whenever the schema, a feature view or a reference file has changed: nothing that
 exists is lost. A deployment with a real feed points LANDING_URI at it, and the sample feed finds nothing to do.
+Reference files are loaded by the Astro SDK, or by COPY where there is none; all tables change at once or none does.
 """
 
-import os
 from datetime import UTC, datetime
 
-from airflow.sdk import dag, task
+from airflow.sdk import TriggerRule, dag, task
 
-from include.astro_sdk.reference import load_reference_tables
+from include.astro_sdk import interpreter
+from include.astro_sdk.reference import load_reference_files
+from include.core.datasets import REFERENCE
 from include.core.defaults import CHAIN_DEFAULTS
-from include.core.domain import load_object
-from include.dataops import preparation
+from include.dataops import preparation, reference
 from include.project import domain
 
-ASTRO_SDK_PYTHON = os.environ.get("ASTRO_SDK_PYTHON", "/usr/local/airflow/astro_sdk/bin/python")
+ONE_RUN = CHAIN_DEFAULTS | {"max_active_runs": 1}
 
 
-@dag(schedule="@once", start_date=datetime(2013, 1, 1, tzinfo=UTC), doc_md=__doc__, **CHAIN_DEFAULTS)
+@dag(schedule="@once", start_date=datetime(2013, 1, 1, tzinfo=UTC), doc_md=__doc__, **ONE_RUN)
 def prepare_project():
     @task
     def create_tables() -> None:
@@ -30,22 +31,29 @@ def prepare_project():
 
     @task
     def find_reference_files() -> dict[str, str]:
-        return {name: str(load_object(path)()) for name, path in domain.reference.items()}
+        return reference.find_files(domain)
 
-    load_reference = task.external_python(
-        python=ASTRO_SDK_PYTHON, expect_airflow=False, inherit_env=False, task_id="load_reference_tables"
-    )(load_reference_tables)(
-        files=find_reference_files(),
-        connection={
-            "host": "{{ conn.warehouse.host }}",
-            "port": "{{ conn.warehouse.port or 5432 }}",
-            "schema": "{{ conn.warehouse.schema }}",
-            "login": "{{ conn.warehouse.login }}",
-            "password": "{{ conn.warehouse.password or '' }}",
-        },
-    )
+    @task.branch
+    def choose_way(ti) -> str | None:
+        ti.xcom_push("way", way := reference.choose_way(domain))  # what a branch returns is not kept
+        return way
 
-    create_tables() >> load_reference
+    files = find_reference_files()
+    with_astro_sdk = task.external_python(
+        task_id=reference.Way.ASTRO_SDK.value,
+        python=interpreter.configured_path(),
+        expect_airflow=False,
+        inherit_env=False,
+        pre_execute=interpreter.hand_over_connection,
+    )(load_reference_files)(files)
+    without_astro_sdk = task(reference.load_files, task_id=reference.Way.COPY.value)(files)
+
+    @task(outlets=[REFERENCE], trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def publish_reference(way: str, outlet_events) -> None:
+        outlet_events[REFERENCE].extra = reference.publish(domain, reference.Way(way))
+
+    published = publish_reference("{{ ti.xcom_pull('choose_way', key='way') }}")
+    [create_tables(), files] >> choose_way() >> [with_astro_sdk, without_astro_sdk] >> published
     write_sample_drops()
 
 

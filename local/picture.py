@@ -119,8 +119,15 @@ def place(text: str, picture: str) -> str:
 
 
 def _routes(dag: Any) -> list[str]:
-    """The ids of the tasks that a branch chooses among, in the order of the DAG file."""
-    chosen = {name for task in dag.tasks if _branches(task) for name in task.downstream_task_ids}
+    """The ids of the tasks that a branch chooses among, in the order of the DAG file.
+
+    Ways that join again lead to the same end: between those there is nothing to draw.
+    """
+    chosen: set[str] = set()
+    for task in filter(_branches, dag.tasks):
+        ends = [dag.get_task(name).get_flat_relative_ids() for name in task.downstream_task_ids]
+        if not set.intersection(*map(set, ends)):
+            chosen |= task.downstream_task_ids
     return [task.task_id for task in dag.tasks if task.task_id in chosen]
 
 
