@@ -12,4 +12,4 @@ USER astro
 ENV ASTRO_SDK_PYTHON=/usr/local/airflow/astro_sdk/bin/python
 ENV MLFLOW_DISABLE_TELEMETRY=true
 # An empty volume takes over the owner of the folder that it is mounted on.
-RUN mkdir -p /usr/local/airflow/landing
+RUN mkdir -p /usr/local/airflow/landing /usr/local/airflow/cold

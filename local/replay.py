@@ -28,6 +28,7 @@ DAGS = {
     "monitor_drift",
     "train_model",
     "deploy_model",
+    "archive_partitions",
 }
 HEAD = "ingest_sources"
 PARSE_WITHIN_SECONDS = 180.0

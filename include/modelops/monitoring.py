@@ -10,13 +10,16 @@ from typing import Any
 from include.core import ledger, warehouse
 from include.core.domain import Domain
 from include.core.ledger import Stage
-from include.dataops import feature_store
+from include.dataops import archive, feature_store
 from include.modelops import drift, registry, retraining
 
 
 def measure_day(domain: Domain, as_of: date, run_id: str) -> retraining.Answer:
     """Write drift and performance as known at the drop of `as_of`, and the ledger's row with the answer."""
+    first = as_of - timedelta(days=domain.label_days)
+    archive.restore_missing(domain, first, as_of, run_id)
     with warehouse.transaction() as cursor:
+        archive.hold(cursor, domain, first, as_of)
         warehouse.lock(cursor, "monitoring", as_of)
         warehouse.join_by_hash(cursor)
         _replace_drift(cursor, domain, as_of)

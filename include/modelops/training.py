@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.core import warehouse
 from include.core.domain import Candidate, Domain
 from include.core.ledger import NotReadyError
-from include.dataops import feature_store
+from include.dataops import archive, feature_store
 from include.modelops import drift, evaluation, registry
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def freeze_snapshot(domain: Domain, as_of: date) -> str:
 
     windows = cut(domain, as_of)
     parameters = {"start": windows.fit[0], "end": windows.gate[1], "known_at": as_of}
+    archive.restore_missing(domain, windows.fit[0], as_of)
     with warehouse.transaction() as cursor:
+        # The labels are read from raw: without an archived month its days would be missing, and nobody would notice.
+        archive.hold(cursor, domain, windows.fit[0], as_of)
         _require_built(cursor, domain, windows.fit[0], windows.gate[1])
         warehouse.join_by_hash(cursor)
         cursor.execute(sql.SQL("drop table if exists {}").format(_snapshot(as_of)))

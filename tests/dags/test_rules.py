@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections import Counter
+from copy import deepcopy
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,7 @@ from airflow.timetables.base import DagRunInfo
 
 from include.core import datasets
 from include.core.alerts import alert_on_failure
-from include.core.datasets import CHALLENGER, CHAMPION, CHECKED, FEATURES, PREDICTIONS, RAW, RETRAIN_REQUEST
+from include.core.datasets import ARCHIVE, CHALLENGER, CHAMPION, CHECKED, FEATURES, PREDICTIONS, RAW, RETRAIN_REQUEST
 from include.modelops.decisions import give_up, route_of
 from include.modelops.gate import Route
 from include.project import domain
@@ -30,6 +31,7 @@ STARTS_ON = {
     "monitor_drift": PREDICTIONS,
     "train_model": RETRAIN_REQUEST,
     "deploy_model": CHALLENGER,
+    "archive_partitions": CHALLENGER,
 }
 PUBLISHES = {
     "ingest_sources": {RAW},
@@ -40,6 +42,7 @@ PUBLISHES = {
     "monitor_drift": {RETRAIN_REQUEST},
     "train_model": {CHALLENGER},
     "deploy_model": {CHAMPION},
+    "archive_partitions": {ARCHIVE},
 }
 by_file = pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.stem)
 
@@ -207,6 +210,12 @@ def test_backfills_are_asked_for_by_params_that_lie_inside_the_calendar(bag):
     params = bag.dags["backfill_features"].params
     assert (params["start"], params["end"]) == (domain.first_day.isoformat(), domain.history_through.isoformat())
     assert params.get_param("views").schema["items"]["enum"] == [view.name for view in domain.views]
+
+
+def test_a_restore_is_asked_for_by_two_days_and_neither_stands_for_the_other(bag):
+    params = deepcopy(bag.dags["archive_partitions"].params)
+    params["restore_start"] = domain.first_day.isoformat()
+    assert dict(params) == {"restore_start": domain.first_day.isoformat(), "restore_end": None}
 
 
 # What the engine may not know. Words of the flights and of their world; the project's own name is no flight.
