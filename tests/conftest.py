@@ -1,4 +1,5 @@
-"""What the tests share: an Airflow home of their own, a real Postgres, a real MLflow, and the drops of both domains.
+"""What the tests share: an Airflow home of their own, a real Postgres, a real MLflow, a server that speaks S3, and the
+drops of both domains.
 
 Everything that runs is started here once and only when a test asks for it, in a scratch folder that is removed.
 """
@@ -17,6 +18,7 @@ from contextlib import closing, suppress
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -30,7 +32,7 @@ atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 
 # Before Airflow is imported anywhere: what the shell says of another Airflow or MLflow must not lead us there.
 for name in list(os.environ):
-    if name.startswith(("AIRFLOW_", "MLFLOW_", "FLIGHTLINE_", "LANDING_", "PG")):
+    if name.startswith(("AIRFLOW_", "AWS_", "COLD_", "MLFLOW_", "FLIGHTLINE_", "LANDING_", "PG")):
         del os.environ[name]
 os.environ |= {
     "AIRFLOW_HOME": str(SCRATCH / "airflow"),
@@ -166,6 +168,44 @@ def registry_server(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     mlflow.set_tracking_uri(mlflow_server)
     return mlflow_server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that speaks S3 over HTTP and keeps what it is given in memory."""
+    from tests.ports import free_port
+
+    log_file = tmp_path_factory.mktemp("s3") / "log"
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    with log_file.open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(f"{address}/moto-api/", server, log_file)
+        yield address
+    finally:
+        _end_group(server)
+
+
+@pytest.fixture
+def object_store(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty bucket, with the connection that a deployment would set for it."""
+    from airflow.sdk import ObjectStoragePath
+
+    connection = {
+        "conn_type": "aws",
+        "login": "access-key",
+        "password": "secret-key",
+        "extra": {"endpoint_url": s3_server, "region_name": "us-east-1"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    uri = f"s3://aws_default@bucket-{uuid4().hex[:12]}"
+    ObjectStoragePath(uri).mkdir()
+    return uri
 
 
 def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path, seconds: float = 120) -> None:
