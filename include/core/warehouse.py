@@ -94,6 +94,24 @@ def ensure_partitions(cursor: "Cursor", table: str, start: date, end: date) -> N
             )
 
 
+def ensure_keys(cursor: "Cursor", table: str, start: date, end: date) -> None:
+    """Give the partitions that `ensure_partitions` made their primary key, once their first rows are in.
+
+    To build an index takes a quarter of the time of keeping it up to date row by row.
+    """
+    from psycopg2 import sql
+
+    for month in months(start, end):
+        name = f"{table}_{month:%Y_%m}"
+        cursor.execute(
+            "select exists (select from pg_index"
+            " where indrelid = format('raw.%%I', %s::text)::regclass and indisprimary)",
+            (name,),
+        )
+        if cursor.fetchone() == (False,):
+            cursor.execute(sql.SQL("alter table raw.{} add primary key (as_of, line)").format(sql.Identifier(name)))
+
+
 def join_by_hash(cursor: "Cursor") -> None:
     """Keep the planner from other joins until the transaction ends, and give hashes and sorts some memory.
 

@@ -100,6 +100,7 @@ def _restore(source: Source, month: date, run_id: str) -> bool:
             if cursor.fetchone() == (True,):
                 raise mixed(source, month)
             parquet.copy_into(cursor, sql.Identifier("raw", source.name), file, manifest.schema)
+            warehouse.ensure_keys(cursor, source.name, month, month)
             cold_copy.compare(cursor, partition, manifest)
             cursor.execute(
                 warehouse.statement("dataops/record_restored"),

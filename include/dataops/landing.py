@@ -33,8 +33,7 @@ def create_tables(cursor: "Cursor", domain: Domain) -> None:
         table = sql.Identifier("raw", source.name)
         cursor.execute(
             sql.SQL(
-                "create table if not exists {} (as_of date not null, line integer not null, primary key (as_of, line))"
-                " partition by range (as_of)"
+                "create table if not exists {} (as_of date not null, line integer not null) partition by range (as_of)"
             ).format(table)
         )
         cursor.execute(warehouse.statement("dataops/table_shape"), {"schema": "raw", "table": source.name})
@@ -118,6 +117,7 @@ def load_staged(domain: Domain, staged: Staged, run_id: str) -> Counts:
         cursor.execute(loading.remove_repeated, bound)
         if loaded - cursor.rowcount < sum(lines):
             cursor.execute(loading.quarantine_rest, bound)
+        warehouse.ensure_keys(cursor, source.name, start, end)
         cursor.execute(
             sql.SQL(warehouse.statement("dataops/record_partitions")).format(raw=table),
             bound,

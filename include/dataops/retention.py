@@ -46,7 +46,9 @@ def _due(domain: Domain, as_of: date) -> list[tuple[str, date]]:
         cursor.execute("select distinct fitted_from, fitted_through from ml.models")
         trained = cursor.fetchall()
         for source, month in _attached(cursor, [source.name for source in domain.sources], months):
-            cursor.execute(sql.SQL("select min(as_of) from {}").format(archive.partition_of(source, month)))
+            # By way of the parent: the partition itself may leave at this moment, by the task of that month.
+            table, days = sql.Identifier("raw", source), (month, archive.last_day(month))
+            cursor.execute(sql.SQL("select min(as_of) from {} where as_of between %s and %s").format(table), days)
             (first,) = cursor.fetchone()  # type: ignore[misc]
             if first and any(since <= first and archive.last_day(month) <= through for since, through in trained):
                 due.append((source, month))

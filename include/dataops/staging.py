@@ -6,20 +6,20 @@ first `_n` is known from the number of lines before it. So a file costs no state
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from include.core import warehouse
 from include.core.domain import Source
-from include.dataops import drops
+from include.dataops import drop_files, drops
 from include.dataops.drops import BadDropError
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
     from psycopg2.extensions import cursor as Cursor
-    from psycopg2.sql import Composed
 
 COPY_BYTES = 1 << 16
 # In front of the name of a column that the domain does not declare: its values are kept for the quarantine only.
@@ -71,7 +71,8 @@ def stage(source: Source, days: Sequence[date], run_id: str) -> Staged:
         # A task that Airflow took for dead may still be at it.
         warehouse.lock(cursor, "staging", table)
         _make(cursor, source, table)
-        staged = [_copy(cursor, source, table, day, file) for day, file in zip(days, files, strict=True)]
+        copy_into = cache(partial(_copy_into, cursor, source, table))
+        staged = [_copy(cursor, source, copy_into, day, file) for day, file in zip(days, files, strict=True)]
     return Staged(source.name, table, tuple(staged))
 
 
@@ -107,19 +108,24 @@ def _make(cursor: "Cursor", source: Source, table: str) -> None:
     name = sql.Identifier("staging", table)
     columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(column)) for column in source.names)
     cursor.execute(sql.SQL("drop table if exists {}").format(name))
+    # Numbers that are fetched one by one would be a fifth of the time of COPY.
     cursor.execute(
-        sql.SQL("create unlogged table {} (_n bigint generated always as identity, {})").format(name, columns)
+        sql.SQL("create unlogged table {} (_n bigint generated always as identity (cache 1000), {})").format(
+            name, columns
+        )
     )
 
 
-def _copy(cursor: "Cursor", source: Source, table: str, day: date, file: "ObjectStoragePath") -> StagedDrop:
+def _copy(
+    cursor: "Cursor", source: Source, copy_into: Callable[..., str], day: date, file: "ObjectStoragePath"
+) -> StagedDrop:
     """Append one file; its lines are counted by COPY."""
     from psycopg2 import DatabaseError
 
-    with drops.open_drop(file, source) as drop:
-        extra = [name for name in drop.columns if name not in source.names]
+    with drop_files.open_drop(file, source) as drop:
+        extra = tuple(name for name in drop.columns if name not in source.names)
         try:
-            cursor.copy_expert(_copy_into(cursor, source, table, drop.columns, extra), drop.lines, COPY_BYTES)
+            cursor.copy_expert(copy_into(drop.columns, extra), drop.lines, COPY_BYTES)
         except DatabaseError as error:
             drop.lines.raise_failure(file)
             if error.pgcode is None or error.pgcode[:2] not in ("22", "54"):  # neither bad data nor a limit
@@ -131,14 +137,10 @@ def _copy(cursor: "Cursor", source: Source, table: str, day: date, file: "Object
         lines = cursor.rowcount
         sha256 = drop.finish()
         absent = [name for name in source.names if name not in drop.columns]
-        return StagedDrop(
-            day.isoformat(), f"{file.parent.name}/{file.name}", sha256, lines, tuple(extra), tuple(absent)
-        )
+        return StagedDrop(day.isoformat(), f"{day}/{file.name}", sha256, lines, extra, tuple(absent))
 
 
-def _copy_into(
-    cursor: "Cursor", source: Source, table: str, columns: Sequence[str], extra: Sequence[str]
-) -> "Composed":
+def _copy_into(cursor: "Cursor", source: Source, table: str, columns: tuple[str, ...], extra: tuple[str, ...]) -> str:
     """The COPY for a file with these columns; a column that is not declared gets a place of its own."""
     from psycopg2 import sql
 
@@ -151,7 +153,8 @@ def _copy_into(
     for place in places.values():
         cursor.execute(sql.SQL("alter table {} add column if not exists {} text").format(name, sql.Identifier(place)))
     names = (sql.Identifier(places.get(column, column)) for column in columns)
-    return sql.SQL("copy {} ({}) from stdin (format csv, encoding 'UTF8')").format(name, sql.SQL(", ").join(names))
+    copy = sql.SQL("copy {} ({}) from stdin (format csv, encoding 'UTF8')").format(name, sql.SQL(", ").join(names))
+    return copy.as_string(cursor.connection)
 
 
 def _told(error: Any) -> str:
