@@ -16,7 +16,7 @@ run: bootstrap ## the whole story without Docker: history, models, DAYS=14 days 
 	@$(LOCAL) run --days $(DAYS)
 
 test: bootstrap ## every test, the end-to-end ones with a real scheduler included
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 up: bootstrap ## start Postgres, MLflow and Airflow, and leave them running
 	@$(LOCAL) up
