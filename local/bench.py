@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from local import bench_ingest
 from local.settings import REPO, LocalError, Settings, load, write_private
 
 # What Airflow alone needs for a day of six trivial tasks in five partitioned DAGs, on the same two cores.
@@ -26,7 +27,7 @@ def main() -> int:
     """Measure, print a table, write the file."""
     try:
         here = load()
-        figures = {**measure_parsing(here.dags), **read_replay(here)}
+        figures = {**measure_parsing(here.dags), **bench_ingest.measure(), **read_replay(here)}
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from tests.conftest import REPO
 from tests.dags.conftest import DAG_FILES
 
 SECONDS = 0.3
-HEAVY = {"pandas", "numpy", "sklearn", "mlflow", "soda", "skops", "psycopg2", "scipy"}
+HEAVY = {"pandas", "numpy", "sklearn", "mlflow", "soda", "skops", "psycopg2", "scipy", "pyarrow", "botocore", "s3fs"}
 
 
 @pytest.fixture(scope="module")
