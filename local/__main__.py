@@ -17,7 +17,7 @@ from local.guardian import Guard
 from local.progress import Progress
 from local.settings import ADMIN, LocalError, Settings
 
-# How long a question to a person, or a wait for what a person would bring, stays open when nobody is there.
+# How long a question to a person stays open when nobody is there.
 PATIENCE_SECONDS = 20
 FREE_BYTES_NEEDED = 2 * 1024**3
 GUARDIAN_SECONDS = 40.0

@@ -38,8 +38,8 @@ def load_secrets(settings: Settings) -> dict[str, str]:
 def service_environment(settings: Settings, socket_folder: Path, patience: int | None = None) -> dict[str, str]:
     """The environment of every service, and through them of every task.
 
-    `patience`: seconds after which a question to a person takes its default answer, and after which a wait for what a
-    person would have to bring ends. Set when nobody is there.
+    `patience`: seconds after which a question to a person takes its default answer; a wait for what a person would
+    have to bring ends after six times as many. Set when nobody is there.
     """
     inherited = {
         key: value
@@ -85,10 +85,11 @@ def service_environment(settings: Settings, socket_folder: Path, patience: int |
         environment[f"AIRFLOW__{name}"] = value
     if ASTRO_SDK_PYTHON.exists():
         environment.setdefault("ASTRO_SDK_PYTHON", str(ASTRO_SDK_PYTHON))
-    for name in ("FLIGHTLINE_ANSWER_WITHIN_SECONDS", "FLIGHTLINE_WAIT_SECONDS"):
+    # A day may wait for the one before it just because the machine is busy: a wait is given more time than a question.
+    for name, times in (("FLIGHTLINE_ANSWER_WITHIN_SECONDS", 1), ("FLIGHTLINE_WAIT_SECONDS", 6)):
         environment.pop(name, None)
         if patience is not None:
-            environment[name] = str(patience)
+            environment[name] = str(times * patience)
     return environment
 
 
