@@ -50,6 +50,8 @@ def main() -> None:
     for name in DECORATORS:
         getattr(sdk.task, name)
     import_module("airflow.sdk.definitions.asset").Dataset("warm")
+    # The first path asks every provider which file systems it brings.
+    _ = sdk.ObjectStoragePath(Path.cwd().as_uri()).fs
     gc.collect()
     sys.argv = ["airflow", "scheduler", "--skip-serve-logs"]
     import_module("airflow.__main__").main()
