@@ -19,6 +19,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
                 "include.dataops.reference_tables.BadReferenceError",
                 "include.astro_sdk.interpreter.UnusableInterpreterError",
                 "include.core.domain.DomainError",
+                "include.dataops.cold_storage.ArchiveError",
                 "include.core.waiting.WaitedTooLongError",
             ],
             action=RetryAction.FAIL,

@@ -6,7 +6,7 @@ differs between one business and the next stands here as data or as a `.sql` fil
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from functools import cached_property
@@ -33,6 +33,10 @@ COLUMN_TYPES = (
 )
 
 
+# Columns of every table of raw, and those that Postgres gives to every table.
+RESERVED = ("as_of", "line", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a source: its Postgres type, what it means, and which values of it are valid.
@@ -56,12 +60,15 @@ class Column:
     longest: int = 100
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", self.name) or self.name in ("as_of", "line"):
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", self.name) or self.name in RESERVED:
             raise DomainError(
-                f"column {self.name!r}: use lower case letters, digits and underscores, not as_of or line"
+                f"column {self.name!r}: use lower case letters, digits and underscores, and none of"
+                f" {', '.join(RESERVED)}"
             )
         if self.type not in COLUMN_TYPES:
             raise DomainError(f"column {self.name} has the type {self.type!r}; there are {', '.join(COLUMN_TYPES)}")
+        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
+            raise DomainError(f"column {self.name}: its minimum {self.minimum:g} is above its maximum {self.maximum:g}")
         misplaced = {
             "minimum or maximum": (self.minimum, self.maximum) != (None, None) and self.type not in COLUMN_TYPES[2:6],
             "days": self.days is not None and self.type != "date",
@@ -100,6 +107,7 @@ class Source:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.name):
             raise DomainError(f"source {self.name!r}: use at most 40 lower case letters, digits and underscores")
+        _refuse_repeated(f"column of source {self.name}", self.names)
         required = {column.name for column in self.columns if column.required}
         if not self.key or not set(self.key) <= required:
             raise DomainError(f"the key of source {self.name} must be of required columns, and is {self.key}")
@@ -121,6 +129,12 @@ class Reference:
     file: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        names = tuple(column.name for column in self.columns)
+        _refuse_repeated(f"column of reference {self.name}", names)
+        if not self.key or not set(self.key) <= set(names):
+            raise DomainError(f"the key of reference {self.name} must be of its columns, and is {self.key}")
 
 
 @dataclass(frozen=True)
@@ -294,6 +308,8 @@ class Domain:
             lost = {column.name for column in view.entity} - have
             if lost:
                 raise DomainError(f"view {view.name} is keyed by {sorted(lost)}, which {self.unit} does not have")
+        _refuse_repeated("source", [source.name for source in self.sources])
+        _refuse_repeated("reference", [reference.name for reference in self.reference])
         if not timedelta(0) < self.drop_deadline < timedelta(days=1):
             raise DomainError("drop_deadline must be above zero and below a day: then the next drop is due")
         needed = max(view.lookback for view in self.views) + self.label_days
@@ -338,6 +354,11 @@ class Domain:
                 f"{start} to {end} is not inside the calendar of {self.name} ({self.first_day} to {last})."
                 " Choose days inside it, or change first_day and last_day of the domain."
             )
+
+
+def _refuse_repeated(kind: str, names: Sequence[str]) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DomainError(f"more than one {kind} is called {', '.join(repeated)}")
 
 
 def load_object(path: str) -> Any:

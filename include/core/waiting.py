@@ -89,6 +89,8 @@ class NothingInTheWay(BaseTrigger):
             await asyncio.sleep(pause)
             try:
                 pending = await look(date.fromisoformat(self.day))
+            except ValueError:  # bad data stays bad: the task says what is wrong with it
+                pending = None
             except Exception as error:  # noqa: BLE001 - whatever it is, the deadline ends it
                 pending = f"it cannot be looked at ({error})"
             log.info("%s: %s", self.day, pending or "nothing to wait for any more")

@@ -60,6 +60,11 @@ def lock(cursor: "Cursor", *key: object) -> None:
     cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", ("/".join(map(str, key)),))
 
 
+def lock_shared(cursor: "Cursor", *key: object) -> None:
+    """Wait until no other transaction holds `key` alone; others may share it until this one ends."""
+    cursor.execute("select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", ("/".join(map(str, key)),))
+
+
 def months(start: date, end: date) -> list[date]:
     """The first day of every month that `[start, end]` touches."""
     found = [start.replace(day=1)]
@@ -92,6 +97,16 @@ def ensure_partitions(cursor: "Cursor", table: str, start: date, end: date) -> N
                     sql.Identifier(name), sql.Identifier(table), sql.Literal(month), sql.Literal(following)
                 )
             )
+
+
+def make_partitions(table: str, start: date, end: date) -> None:
+    """`ensure_partitions` in a short transaction of its own: it needs the whole of `raw.<table>` for a moment.
+
+    Gives up soon when somebody reads the table for long, for everybody else would wait behind it.
+    """
+    with transaction() as cursor:
+        cursor.execute("set local lock_timeout = '5s'")
+        ensure_partitions(cursor, table, start, end)
 
 
 def ensure_keys(cursor: "Cursor", table: str, start: date, end: date) -> None:

@@ -56,7 +56,7 @@ def hold(cursor: "Cursor", domain: Domain, start: date, end: date) -> None:
     Raises NotReadyError if one left since `restore_missing`: a step that went on would not see its rows.
     """
     for month in warehouse.months(start, end):
-        cursor.execute(warehouse.statement("dataops/hold_month"), {"key": f"archive/{month:%Y-%m}"})
+        warehouse.lock_shared(cursor, "archive", f"{month:%Y-%m}")
     if gone := _archived(cursor, domain, start, end):
         told = ", ".join(f"{source} of {month:%Y-%m}" for source, month in gone)
         raise NotReadyError(
@@ -85,6 +85,7 @@ def _restore(source: Source, month: date, run_id: str) -> bool:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "fetched.parquet"
         cold_storage.fetch(manifest, file)
+        warehouse.make_partitions(source.name, month, month)
         with warehouse.transaction() as cursor:
             warehouse.lock_months(cursor, source.name, month, month)
             state, checksum = state_of(cursor, source, month)
@@ -95,7 +96,6 @@ def _restore(source: Source, month: date, run_id: str) -> bool:
                     f"{cold_storage.manifest_path(source.name, month)} is of other rows than those that were archived"
                     " (quality.archives has their path and checksum). Put the right manifest back in place."
                 )
-            warehouse.ensure_partitions(cursor, source.name, month, month)
             cursor.execute(sql.SQL("select exists (select from {})").format(partition))
             if cursor.fetchone() == (True,):
                 raise mixed(source, month)

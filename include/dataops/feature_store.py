@@ -35,12 +35,15 @@ def build(domain: Domain, views: Iterable[str], start: date, end: date, run_id: 
     with warehouse.transaction() as cursor:
         archive.hold(cursor, domain, first, end)
         _require_usable(cursor, domain, lookback, start, end)
+        read = _contents(cursor, first, end)
         for view in chosen:
             for month in sorted({f"{day:%Y-%m}" for day in days_between(start, end)}):
                 warehouse.lock(cursor, "features", view.name, month)
             rows[view.name] = _replace(cursor, domain, view, start, end)
         for day in days_between(start, end):
             ledger.record(cursor, day, Stage.BUILT, run_id)
+        if _contents(cursor, first, end) != read:
+            raise NotReadyError(f"A drop of {first} to {end} was replaced while features were built. Clear this task.")
     return rows
 
 
@@ -168,6 +171,16 @@ def _require_usable(cursor: "Cursor", domain: Domain, lookback: int, start: date
     """Refuse to build on drops that nobody vouches for."""
     if told := _unusable(cursor, domain, lookback, start, end):
         raise NotReadyError(told[0].upper() + told[1:])
+
+
+def _contents(cursor: "Cursor", start: date, end: date) -> list[tuple[Any, ...]]:
+    """Which file each drop was loaded from, when, and what is thought of it."""
+    cursor.execute(
+        "select as_of, source, file_sha256, run_id, state from quality.partitions where as_of between %s and %s"
+        " order by 1, 2",
+        (start, end),
+    )
+    return cursor.fetchall()
 
 
 def _unusable(cursor: "Cursor", domain: Domain, lookback: int, start: date, end: date) -> str | None:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from include.core import alerts, ledger, warehouse
-from include.core.domain import Domain, Source, days_between
+from include.core.domain import Domain, DomainError, Source, days_between
 from include.core.ledger import NotReadyError, Passage, Stage
 from include.dataops import archive, rules, staging
 from include.dataops.staging import Staged, StagedDrop
@@ -37,7 +37,7 @@ def create_tables(cursor: "Cursor", domain: Domain) -> None:
             ).format(table)
         )
         cursor.execute(warehouse.statement("dataops/table_shape"), {"schema": "raw", "table": source.name})
-        known = {name for name, *_ in cursor.fetchall()}
+        known = {name: kind for name, kind, *_ in cursor.fetchall()}
         for column in source.columns:
             name = sql.Identifier("raw", source.name, column.name)
             if column.name not in known:  # even an alter that changes nothing waits for every reader of the table
@@ -45,6 +45,11 @@ def create_tables(cursor: "Cursor", domain: Domain) -> None:
                     sql.SQL("alter table {} add column {} {}").format(
                         table, sql.Identifier(column.name), sql.SQL(column.type)
                     )
+                )
+            elif known[column.name].replace("timestamp with time zone", "timestamptz") != column.type:
+                raise DomainError(
+                    f"raw.{source.name}.{column.name} is {known[column.name]}, and the domain declares {column.type}."
+                    f" Run: alter table raw.{source.name} alter column {column.name} type {column.type}"
                 )
             cursor.execute(sql.SQL("comment on column {} is {}").format(name, sql.Literal(column.meaning)))
 
@@ -100,11 +105,12 @@ def load_staged(domain: Domain, staged: Staged, run_id: str) -> Counts:
     }
     table = sql.Identifier("raw", source.name)
     archive.restore_missing(domain, start, end, run_id)
+    warehouse.make_partitions(source.name, start, end)
     with warehouse.transaction() as cursor:
         warehouse.lock_months(cursor, source.name, start, end)
         archive.hold(cursor, domain, start, end)
         _require_references(cursor, source)
-        warehouse.ensure_partitions(cursor, source.name, start, end)
+        _require_staged(cursor, staged)
         corrected = _corrected(cursor, bound)
         cursor.execute(
             "delete from quarantine.rows where source = %(source)s and as_of between %(start)s and %(end)s", bound
@@ -125,10 +131,11 @@ def load_staged(domain: Domain, staged: Staged, run_id: str) -> Counts:
         cursor.execute(warehouse.statement("dataops/record_drops"), bound)
         cursor.execute(warehouse.statement("dataops/count_rows"), bound)
         counts = dict(zip(("lines", "raw_rows", "quarantined_rows"), cursor.fetchone() or (), strict=True))
-    for drop in staged.drops:
-        _warn_of_columns(source, drop)
-    for day in corrected:
-        _warn_of_correction(source, day)
+        # Before the end of the transaction: after it, a retry would find nothing to tell any more.
+        for drop in staged.drops:
+            _warn_of_columns(source, drop)
+        for day in corrected:
+            _warn_of_correction(source, day)
     return counts
 
 
@@ -140,9 +147,14 @@ def record_ingested(days: Sequence[date | str], run_id: str, passage: Passage) -
 
 
 def _require_references(cursor: "Cursor", source: Source) -> None:
-    """Refuse to compare with an empty table: every row of the drop would be rejected."""
+    """Refuse to compare with an empty table: every row of the drop would be rejected.
+
+    Until the transaction ends the tables stay as they are.
+    """
     from psycopg2 import sql
 
+    if rules.reference_tables(source):
+        warehouse.lock_shared(cursor, "reference")
     for table in rules.reference_tables(source):
         cursor.execute("select to_regclass(format('reference.%%I', %s::text)) is not null", (table,))
         (known,) = cursor.fetchone() or (False,)
@@ -154,6 +166,21 @@ def _require_references(cursor: "Cursor", source: Source) -> None:
                 f"reference.{table} is empty, and rows of {source.name} are compared with it."
                 " Trigger prepare_project, which loads it, then clear this task."
             )
+
+
+def _require_staged(cursor: "Cursor", staged: Staged) -> None:
+    """The text has no log of its own: after a crash of the server its table is empty."""
+    from psycopg2 import errors, sql
+
+    try:
+        cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier("staging", staged.table)))
+        (lines,) = cursor.fetchone() or (0,)
+    except errors.UndefinedTable:
+        lines = 0
+    if lines != sum(drop.lines for drop in staged.drops):
+        raise NotReadyError(
+            f"The text of {staged.source} is no longer staged. Clear stage_drop of this run, and what follows it."
+        )
 
 
 def _corrected(cursor: "Cursor", bound: dict[str, Any]) -> list[date]:

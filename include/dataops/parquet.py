@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 4 << 20
 _BATCH_ROWS = 1 << 16
+# Without it a whole column of a row group would be read at once.
+_BUFFER_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def copy_into(cursor: "Cursor", table: "Identifier", file: Path, columns: Iterab
     names = list(columns)
     copy = sql.SQL("copy {} ({}) from stdin (format csv, encoding 'UTF8')").format(table, _list(names))
     cursor.execute(warehouse.statement("dataops/fixed_text"))
-    with parquet.ParquetFile(file) as rows:
+    with parquet.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False) as rows:
         for batch in rows.iter_batches(_BATCH_ROWS, columns=names):
             lines = BytesIO()
             csv.write_csv(batch, lines, csv.WriteOptions(include_header=False))

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 BATCH_ROWS = 5_000
+# Without it a whole column of a row group would be read at once.
+BUFFER_BYTES = 8 << 20
 MAGIC = b"PAR1"
 
 
@@ -33,7 +35,7 @@ def read(file: "ObjectStoragePath", binary: IO[bytes], sha256: "hashlib._Hash") 
         if magic == MAGIC != tail:
             raise EOFError
         binary.seek(0)
-        table = parquet.ParquetFile(binary, page_checksum_verification=True)
+        table = parquet.ParquetFile(binary, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False)
         fields = list(table.schema_arrow)
         names = tuple(field.name.strip() for field in fields)
     except (pa.ArrowException, EOFError, OSError, ValueError) as error:

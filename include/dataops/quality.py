@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.core import alerts, ledger, warehouse
 from include.core.domain import Domain, DomainError, days_between
@@ -16,6 +16,11 @@ from include.core.ledger import NotReadyError, Passage, Stage
 from include.dataops import archive
 from include.dataops.checks import CheckResult, scan
 
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor
+
+# {(as-of day, source): (hash of its file, run that loaded it)}
+Contents = dict[tuple[date, str], tuple[str, str]]
 log = logging.getLogger(__name__)
 
 
@@ -50,17 +55,19 @@ def check_days(
     its neighbours along. Raises FailedChecksError after the verdicts are written; not for what `waiver`, or one that
     was given before for the same file, accepts. NotReadyError names days that are not ingested.
     """
-    _require_ingested(domain, start, end)
-    lookback = max(view.lookback for view in domain.views)
-    archive.restore_missing(domain, start - timedelta(days=lookback), end, run_id)
-    results = scan(domain, start, end)
-    if start == end or not _failed(results):
-        verdicts = [(start, end, results)]
-    else:
-        verdicts = [(day, day, scan(domain, day, day)) for day in days_between(start, end)]
+    contents = _require_ingested(domain, start, end)
+    first = start - timedelta(days=max(view.lookback for view in domain.views))
+    archive.restore_missing(domain, first, end, run_id)
+    with warehouse.transaction() as guard:
+        archive.hold(guard, domain, first, end)
+        results = scan(domain, start, end)
+        if start == end or not _failed(results):
+            verdicts = [(start, end, results)]
+        else:
+            verdicts = [(day, day, scan(domain, day, day)) for day in days_between(start, end)]
     halted = {}
-    for first, last, found in verdicts:
-        if bad := _write(domain, first, last, found, run_id, passage, waiver):
+    for begin, last, found in verdicts:
+        if bad := _write(contents, begin, last, found, run_id, passage, waiver):
             halted[f"{last}"] = [result for result in _failed(found) if result.source in bad]
     if halted:
         told = "; ".join(
@@ -74,8 +81,10 @@ def check_days(
         )
 
 
-def _require_ingested(domain: Domain, start: date, end: date) -> None:
+def _require_ingested(domain: Domain, start: date, end: date) -> Contents:
+    """What the partitions hold, for the verdict is about that; NotReadyError names those that are not ingested."""
     with warehouse.transaction() as cursor:
+        contents = _contents(cursor, start, end)
         sources = [source.name for source in domain.sources]
         unusable = ledger.unusable_days(cursor, sources, start, end)
     absent = [(day, source) for day, source, state in unusable if state == ledger.NOT_INGESTED]
@@ -86,6 +95,17 @@ def _require_ingested(domain: Domain, start: date, end: date) -> None:
             f" airflow backfill create --dag-id ingest_sources --from-date {day} --to-date {day}T23:59:59"
             " --reprocess-behavior completed"
         )
+    return contents
+
+
+def _contents(cursor: "Cursor", start: date, end: date) -> Contents:
+    """Which load of which file each partition holds; they stay as they are until the transaction ends."""
+    cursor.execute(
+        "select as_of, source, file_sha256, run_id from quality.partitions where as_of between %s and %s"
+        " order by as_of, source for update",
+        (start, end),
+    )
+    return {(as_of, source): (sha256, run_id) for as_of, source, sha256, run_id in cursor.fetchall()}
 
 
 def _failed(results: list[CheckResult]) -> list[CheckResult]:
@@ -93,7 +113,7 @@ def _failed(results: list[CheckResult]) -> list[CheckResult]:
 
 
 def _write(
-    domain: Domain,
+    contents: Contents,
     start: date,
     end: date,
     results: list[CheckResult],
@@ -104,6 +124,8 @@ def _write(
     """Replace the results of these days and set the state of each partition; returns the sources that halt them."""
     failed = {result.source for result in _failed(results)}
     with warehouse.transaction() as cursor:
+        if _contents(cursor, start, end) != {key: held for key, held in contents.items() if start <= key[0] <= end}:
+            raise NotReadyError(f"{start} to {end} was loaded again while it was checked. Clear this task.")
         cursor.execute(
             "delete from quality.check_results where as_of between %(start)s and %(end)s", {"start": start, "end": end}
         )

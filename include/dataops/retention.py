@@ -31,8 +31,16 @@ def archive_month(domain: Domain, month: str, as_of: date, run_id: str) -> list[
     Raises NotReadyError when the rows are in use or being changed, and ArchiveError when they cannot be kept exactly.
     """
     first = archive.first_day(month)
-    due = [domain.source(source) for source, of_month in _due(domain, as_of) if of_month == first]
-    return [source.name for source in due if _archive(source, first, as_of, run_id)]
+    for source, of_month in _due(domain, as_of):
+        if of_month == first:
+            _archive(domain.source(source), first, as_of, run_id)
+    # By the ledger: a try that was killed after its drop has to be announced by the one that follows it.
+    with warehouse.transaction() as cursor:
+        cursor.execute(
+            "select source from quality.archives where month = %s and run_id = %s and state = 'archived' order by 1",
+            (first, run_id),
+        )
+        return [source for (source,) in cursor.fetchall()]
 
 
 def _due(domain: Domain, as_of: date) -> list[tuple[str, date]]:
@@ -121,8 +129,8 @@ def _attached(cursor: "Cursor", sources: list[str], months: list[date]) -> list[
 
 def _refuse_undeclared_columns(cursor: "Cursor", source: Source) -> None:
     """A column that the domain does not declare would not be in the file, and be lost."""
-    cursor.execute(warehouse.statement("dataops/columns_of"), {"table": source.name})
-    lost = sorted({name for (name,) in cursor.fetchall()} - set(parquet.schema_of(source)))
+    cursor.execute(warehouse.statement("dataops/table_shape"), {"schema": "raw", "table": source.name})
+    lost = sorted({name for name, *_ in cursor.fetchall()} - set(parquet.schema_of(source)))
     if lost:
         raise ArchiveError(
             f"raw.{source.name} has columns that the source does not declare: {', '.join(lost)}. Declare them in the"

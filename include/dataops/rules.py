@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Loading:
     """The statements that load `raw.<source>` from `staging.<table>`, to be run in this order.
 
-    Bound parameters: `source`; `start` and `end`; `days` (date[]) and `firsts` (bigint[]), the day and the first `_n`
+    Bound parameters: `source`; `start` and `end`; `days` (date[]) and `firsts` (bigint[]), the day and the first `__n`
     of each file.
     """
 
@@ -30,13 +30,13 @@ class Loading:
             "key": _listed(map(sql.Identifier, source.key)),
             "key_of_repeated": _listed(sql.Identifier("repeated", name) for name in source.key),
             "key_of_known": _listed(sql.Identifier("known", name) for name in source.key),
-            "known_key": _listed(sql.Identifier(f"_known_{name}") for name in source.key),
-            "key_as_known": _listed(_renamed(sql.Identifier(name), f"_known_{name}") for name in source.key),
+            "known_key": _listed(sql.Identifier(f"__known_{name}") for name in source.key),
+            "key_as_known": _listed(_renamed(sql.Identifier(name), f"__known_{name}") for name in source.key),
             "lines": sql.SQL(warehouse.statement("dataops/read_lines")).format(
                 staged=sql.Identifier("staging", table),
-                texts=_listed(_renamed(sql.Identifier("staged", name), f"_{name}") for name in source.names),
+                texts=_listed(_renamed(sql.Identifier("__staged", name), f"_{name}") for name in source.names),
                 typed=_listed(
-                    _renamed(values.read(column, sql.Identifier("staged", column.name)), column.name)
+                    _renamed(values.read(column, sql.Identifier("__staged", column.name)), column.name)
                     for column in source.columns
                 ),
             ),
@@ -78,8 +78,10 @@ def _references(column: Column) -> Iterator["Problem"]:
     if column.reference:
         table, _, known = column.reference.partition(".")
         yield (
-            sql.SQL("{} not in (select {} from {})").format(
-                sql.Identifier(column.name), sql.Identifier(table, known), sql.Identifier("reference", table)
+            sql.SQL("{column} not in (select {known} from {table} where {known} is not null)").format(
+                column=sql.Identifier(column.name),
+                known=sql.Identifier(table, known),
+                table=sql.Identifier("reference", table),
             ),
             f"is not in reference.{table}",
         )

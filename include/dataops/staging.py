@@ -1,7 +1,7 @@
 """Where the lines of a drop wait as text: tables of one run in the schema `staging`, without a log of their own.
 
-A line keeps its number by the order in which COPY appends: `_n` counts on over all files of a load, and a file's
-first `_n` is known from the number of lines before it. So a file costs no statement beside its COPY.
+A line keeps its number by the order in which COPY appends: `__n` counts on over all files of a load, and a file's
+first `__n` is known from the number of lines before it. So a file costs no statement beside its COPY.
 """
 
 import hashlib
@@ -110,7 +110,7 @@ def _make(cursor: "Cursor", source: Source, table: str) -> None:
     cursor.execute(sql.SQL("drop table if exists {}").format(name))
     # Numbers that are fetched one by one would be a fifth of the time of COPY.
     cursor.execute(
-        sql.SQL("create unlogged table {} (_n bigint generated always as identity (cache 1000), {})").format(
+        sql.SQL("create unlogged table {} (__n bigint generated always as identity (cache 1000), {})").format(
             name, columns
         )
     )

@@ -165,7 +165,9 @@ def test_everything_that_a_domain_names_by_path_exists(domain):
     ("change", "told"),
     [
         ({"name": "As-Of"}, "lower case"),
-        ({"name": "as_of"}, "not as_of or line"),
+        ({"name": "as_of"}, "none of as_of, line"),
+        ({"name": "xmin"}, "none of as_of, line"),
+        ({"minimum": 2, "maximum": 1}, "above its maximum"),
         ({"name": "_came"}, "lower case"),
         ({"type": "money"}, "there are text, boolean"),
         ({"type": "text", "minimum": 1}, "minimum or maximum does not go with"),
@@ -197,3 +199,23 @@ def test_the_key_of_a_source_is_made_of_columns_that_every_row_has(key):
 def test_a_domain_whose_days_do_not_fit_together_is_refused(change, told):
     with pytest.raises(DomainError, match=told):
         replace(toy, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"sources": toy.sources * 2}, "more than one source is called visits"),
+        ({"reference": toy.reference * 2}, "more than one reference is called wards"),
+    ],
+)
+def test_names_that_stand_twice_are_refused(change, told):
+    with pytest.raises(DomainError, match=told):
+        replace(toy, **change)
+
+
+def test_a_source_and_a_reference_table_name_each_column_once_and_have_their_key(tmp_path):
+    columns = toy.sources[0].columns
+    with pytest.raises(DomainError, match="more than one column of source visits is called visitor"):
+        replace(toy.sources[0], columns=(*columns, columns[0]))
+    with pytest.raises(DomainError, match="key of reference wards"):
+        replace(toy.reference[0], key=("nobody",))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.core.domain import DomainError
+from include.core import warehouse
+from include.core.domain import Column, DomainError, Source
 from include.core.ledger import NotReadyError
 from include.dataops import landing, staging
 from include.dataops.drops import BadDropError, HalfWrittenDropError
@@ -184,8 +185,7 @@ def test_the_text_of_a_run_is_removed_and_that_of_another_run_is_not(toy_warehou
 
 
 def test_rows_are_not_compared_with_a_reference_table_that_is_empty(toy_warehouse):
-    ward = replace(VISITS.columns[1], reference="wards.ward")
-    strict = replace(domain, sources=(replace(VISITS, columns=(VISITS.columns[0], ward, *VISITS.columns[2:])),))
+    strict = with_ward(reference="wards.ward")
     execute("drop table if exists reference.wards")
     for _ in range(2):
         with pytest.raises(NotReadyError, match=r"reference\.wards is empty.*prepare_project"):
@@ -212,3 +212,64 @@ def test_without_a_landing_zone_the_setting_to_make_is_named(toy_warehouse, monk
     monkeypatch.delenv("LANDING_URI")
     with pytest.raises(NotReadyError, match="LANDING_URI is not set"):
         ingest(domain, DAY)
+
+
+def test_a_null_among_the_known_values_lets_no_unknown_one_in(toy_warehouse):
+    strict = with_ward(reference="wards.ward")
+    execute("drop table if exists reference.wards")
+    execute("create table reference.wards (ward text)")
+    execute("insert into reference.wards values ('north'), (null)")
+    ingest(strict, DAY)
+    assert rows("select distinct ward from raw.visits") == [("north",)]
+
+
+def with_ward(**change):
+    """The toy domain with another declaration of the column `ward`."""
+    columns = [replace(column, **change) if column.name == "ward" else column for column in VISITS.columns]
+    return replace(domain, sources=(replace(VISITS, columns=tuple(columns)),))
+
+
+@pytest.mark.parametrize(
+    "name", ["n", "nth", "came", "first", "first_of", "known_visitor", "staged", "read", "known", "told", "first_line"]
+)
+def test_a_column_may_have_a_name_that_the_statements_use_in_another_form(new_database, tmp_path, monkeypatch, name):
+    columns = (Column(name, "text", "any", required=True), Column("age", "integer", "years"))
+    named = replace(domain, sources=(Source("visits", columns, key=(name,)),))
+    new_database("template1")
+    with warehouse.transaction() as cursor:
+        cursor.execute(warehouse.statement("core/schema"))
+        landing.create_tables(cursor, named)
+    monkeypatch.setenv("LANDING_URI", tmp_path.as_uri())
+    (tmp_path / DAY.isoformat()).mkdir()
+    drop(tmp_path, f"{name},age\na,1\na,2\nb,x\n,3\n")
+    assert landing.load_source(named, named.sources[0], DAY, DAY, RUN) == {
+        "lines": 4,
+        "raw_rows": 1,
+        "quarantined_rows": 3,
+    }
+    assert rows("select line, reason from quarantine.rows order by 1") == [
+        (2, "line 1 has the same key"),
+        (3, "age is not a whole number"),
+        (4, f"{name} is missing"),
+    ]
+
+
+def test_a_type_that_the_domain_changed_is_told_with_the_statement_that_changes_the_table(toy_warehouse):
+    wider = replace(VISITS, columns=tuple(replace(c, type="bigint") if c.name == "age" else c for c in VISITS.columns))
+    with (
+        pytest.raises(DomainError, match=r"alter table raw\.visits alter column age type bigint"),
+        warehouse.transaction() as cursor,
+    ):
+        landing.create_tables(cursor, replace(domain, sources=(wider,)))
+
+
+def test_text_that_a_crash_of_the_server_emptied_is_staged_again_and_not_loaded_as_nothing(toy_warehouse):
+    ingest(domain, DAY)
+    before = checksums()
+    (staged,) = landing.stage_drop(domain, DAY, "one")
+    execute(f"truncate staging.{staged['table']}")
+    for _ in range(2):
+        with pytest.raises(NotReadyError, match="Clear stage_drop"):
+            landing.load_drop(domain, [staged], "one")
+        staging.drop_tables("one")
+    assert checksums() == before

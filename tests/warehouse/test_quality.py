@@ -10,6 +10,7 @@ import pytest
 from include.core import ledger, warehouse
 from include.core.domain import DomainError
 from include.core.ledger import NotReadyError, Passage
+from include.dataops import quality
 from include.dataops.checks import CONSERVED
 from include.dataops.quality import FailedChecksError, Waiver, check_days
 from tests.toy_domain.domain import domain
@@ -200,3 +201,22 @@ def test_a_check_that_cannot_run_halts_the_day_as_a_failed_one_does(toy_warehous
     with pytest.raises((FailedChecksError, RuntimeError)):
         check(replace(domain, folder=folder), DAY)
     assert states()[DAY] != "checked"
+
+
+def test_a_drop_that_is_replaced_while_it_is_checked_gets_no_verdict_and_no_waiver(toy_warehouse, monkeypatch):
+    thin_out(toy_warehouse, DAY)
+    ingest(domain, DAY)
+    scan = quality.scan
+
+    def replace_meanwhile(*arguments):
+        results = scan(*arguments)
+        thin_out(toy_warehouse, DAY, 4)
+        ingest(domain, DAY)
+        return results
+
+    with monkeypatch.context() as patch, pytest.raises(NotReadyError, match="loaded again while it was checked"):
+        patch.setattr(quality, "scan", replace_meanwhile)
+        check_days(domain, DAY, DAY, RUN, Passage.CHAIN, WAIVER)
+    assert states() == {DAY: "loaded"}
+    assert rows("select * from quality.waivers") == []
+    assert rows("select * from quality.check_results") == []

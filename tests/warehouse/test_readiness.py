@@ -144,3 +144,11 @@ def test_features_wait_for_exactly_the_days_of_their_lookback(toy_warehouse):
     check(domain, date(2020, 2, 28))
     assert feature_store.unusable_lookback(domain, DAY) is None
     assert build(domain, DAY)["visits_due"] == 8
+
+
+def test_a_second_file_that_comes_while_the_task_waits_ends_the_wait_and_is_refused(toy_warehouse, quick):
+    file = file_of(toy_warehouse)
+    file.with_name("visits.csv.gz").write_bytes(b"")
+    event = asyncio.run(fired(LOOK, 30))
+    with pytest.raises(BadDropError, match="only one of them"):
+        task().execute_complete(CONTEXT, event)

@@ -6,16 +6,16 @@ select
     %(source)s,
     as_of,
     line,
-    coalesce(nullif(concat_ws('; ', {reasons}), ''), format('line %%s has the same key', _first)),
-    to_jsonb(_came) - '_n' - array(
-        select key from jsonb_each(to_jsonb(_came)) where key like '+%%' and value = 'null'
+    coalesce(nullif(concat_ws('; ', {reasons}), ''), format('line %%s has the same key', __first)),
+    to_jsonb(__came) - '__n' - array(
+        select key from jsonb_each(to_jsonb(__came)) where key like '+%%' and value = 'null'
     )
 from ({lines}) as read
 left join (
-    select as_of as _first_of, line as _first, {key_as_known}
+    select as_of as __first_of, line as __first, {key_as_known}
     from {raw}
     where as_of between %(start)s and %(end)s
-) as known on (_first_of, {known_key}) = (as_of, {key})
+) as known on (__first_of, {known_key}) = (as_of, {key})
 where not exists (
     select from {raw} as loaded
     where loaded.as_of = read.as_of and loaded.line = read.line and loaded.as_of between %(start)s and %(end)s
