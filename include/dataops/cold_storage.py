@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, get_origin, get_type_hints
 
-from include.core.ledger import NotReadyError
+from include.core import storage
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -59,15 +59,7 @@ _TYPES = {name: get_origin(hint) or hint for name, hint in get_type_hints(Manife
 
 def cold_storage() -> "ObjectStoragePath":
     """The folder of the archive, from the environment variable COLD_URI."""
-    from airflow.sdk import ObjectStoragePath
-
-    uri = os.environ.get("COLD_URI")
-    if not uri:
-        raise NotReadyError(
-            "COLD_URI is not set. Set it to the folder of the archive, for example file:///data/cold or"
-            " s3://bucket/cold, in .env or in the deployment's environment variables."
-        )
-    return ObjectStoragePath(uri)
+    return storage.folder("COLD_URI", "the folder of the archive, for example file:///data/cold or s3://bucket/cold")
 
 
 def manifest_path(source: str, month: date) -> "ObjectStoragePath":

@@ -3,11 +3,11 @@
 A drop of day D is `{LANDING_URI}/{D}/{source}` with one of the endings of `FORMATS`.
 """
 
-import os
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from include.core import storage
 from include.core.domain import Domain, Source
 from include.core.ledger import NotReadyError
 
@@ -37,22 +37,12 @@ def unreadable(file: object, error: Exception) -> Exception:
 
 def landing_zone() -> "ObjectStoragePath":
     """The folder of the drops, from the environment variable LANDING_URI."""
-    from airflow.sdk import ObjectStoragePath
-
-    uri = os.environ.get("LANDING_URI")
-    if not uri:
-        raise NotReadyError(
-            "LANDING_URI is not set. Set it to the folder of the drops, for example file:///data/landing,"
-            " in .env or in the deployment's environment variables."
-        )
-    return ObjectStoragePath(uri)
+    return storage.folder("LANDING_URI", "the folder of the drops, for example file:///data/landing")
 
 
 def find(source: Source, days: Sequence[date]) -> list["ObjectStoragePath"]:
     """The files of these days, in order. A NotReadyError names the first that is missing."""
-    zone = landing_zone()
-    # Object stores keep what they listed before: a drop that came since then would never be seen.
-    zone.fs.invalidate_cache()
+    zone = _zone_as_it_is_now()
     found = [_find_one(zone, day, source) for day in days]
     missing = [day for day, file in zip(days, found, strict=True) if file is None]
     if missing:
@@ -65,13 +55,19 @@ def find(source: Source, days: Sequence[date]) -> list["ObjectStoragePath"]:
 
 def missing(domain: Domain, day: date) -> str | None:
     """Which files of the day's drop have not arrived, in words; None when all are there."""
-    zone = landing_zone()
-    zone.fs.invalidate_cache()
+    zone = _zone_as_it_is_now()
     absent = [source for source in domain.sources if _find_one(zone, day, source) is None]
     if not absent:
         return None
     looked_for = " and ".join(_looked_for(zone, day, source) for source in absent)
     return f"the drop of {day} has not arrived: looked for {looked_for}"
+
+
+def _zone_as_it_is_now() -> "ObjectStoragePath":
+    """Object stores keep what they listed before: a drop that came since then would never be seen."""
+    zone = landing_zone()
+    zone.fs.invalidate_cache()
+    return zone
 
 
 def _find_one(zone: "ObjectStoragePath", day: date, source: Source) -> "ObjectStoragePath | None":

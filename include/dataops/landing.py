@@ -124,13 +124,10 @@ def load_staged(domain: Domain, staged: Staged, run_id: str) -> Counts:
         if loaded - cursor.rowcount < sum(lines):
             cursor.execute(loading.quarantine_rest, bound)
         warehouse.ensure_keys(cursor, source.name, start, end)
-        cursor.execute(
-            sql.SQL(warehouse.statement("dataops/record_partitions")).format(raw=table),
-            bound,
-        )
+        cursor.execute(sql.SQL(warehouse.statement("dataops/record_partitions")).format(raw=table), bound)
+        sums = map(sum, zip(*cursor.fetchall(), strict=True))
+        counts = dict(zip(("lines", "raw_rows", "quarantined_rows"), sums, strict=True))
         cursor.execute(warehouse.statement("dataops/record_drops"), bound)
-        cursor.execute(warehouse.statement("dataops/count_rows"), bound)
-        counts = dict(zip(("lines", "raw_rows", "quarantined_rows"), cursor.fetchone() or (), strict=True))
         # Before the end of the transaction: after it, a retry would find nothing to tell any more.
         for drop in staged.drops:
             _warn_of_columns(source, drop)

@@ -27,3 +27,4 @@ set file_sha256 = excluded.file_sha256,
     state = excluded.state,
     run_id = excluded.run_id,
     recorded_at = excluded.recorded_at
+returning lines, raw_rows, quarantined_rows
