@@ -11,7 +11,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag
 from include.core.datasets import CHECKED, FEATURES
 from include.core.defaults import CHAIN_DEFAULTS
 from include.core.waiting import WhenReady
-from include.dataops import feature_store
+from include.dataops import feature_build
 from include.project import domain
 
 
@@ -21,7 +21,7 @@ def build_features():
     WhenReady(
         task_id="build_views",
         look="include.dataops.readiness:unusable_lookback",
-        work=partial(feature_store.build_day, domain),
+        work=partial(feature_build.build_day, domain),
         deadline=domain.quality_deadline,
         outlets=[FEATURES],
     )

@@ -4,7 +4,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from include.core.domain import Domain, DomainError
+from include.core.domain import Domain
+from include.core.errors import DomainError
 
 
 def as_of_day(partition_key: str | None) -> date:

@@ -18,7 +18,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
                 "include.dataops.quality.FailedChecksError",
                 "include.dataops.reference_tables.BadReferenceError",
                 "include.astro_sdk.interpreter.UnusableInterpreterError",
-                "include.core.domain.DomainError",
+                "include.core.errors.DomainError",
                 "include.dataops.cold_storage.ArchiveError",
                 "include.core.waiting.WaitedTooLongError",
             ],

@@ -4,7 +4,6 @@ A fork writes one `Domain` under `include/<domain>/` and names it in `include/pr
 differs between one business and the next stands here as data or as a `.sql` file of the domain's folder.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-
-class DomainError(ValueError):
-    """A domain that cannot work, and what to change in it."""
-
+from include.core.errors import DomainError
+from include.core.feature_view import Feature, FeatureView, Kind, read_views
 
 # The types that a column of a source may have: those that can be told valid from their text, and kept in Parquet.
 COLUMN_TYPES = (
@@ -32,6 +29,9 @@ COLUMN_TYPES = (
     "timestamptz",
 )
 
+# The view of the outcomes, and its column for the as-of day that an outcome is about.
+LABELS = "labels"
+EVENT_DAY = "event_day"
 
 # Columns of every table of raw, and those that Postgres gives to every table.
 RESERVED = ("as_of", "line", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
@@ -138,69 +138,6 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Feature:
-    """One column of a feature view: its Postgres type and what it means."""
-
-    name: str
-    type: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class FeatureView:
-    """One SQL file and one table, keyed by `as_of` and the entity. Read from the file's header.
-
-    `lookback` is the number of drops it reads: 1 is the drop of the as-of day alone.
-    """
-
-    name: str
-    description: str
-    owner: str
-    lookback: int
-    entity: tuple[Feature, ...]
-    features: tuple[Feature, ...]
-    sql: str
-    version: str
-
-    @classmethod
-    def read(cls, path: Path) -> "FeatureView":
-        """Parse the header of `path`; a DomainError names the line that is missing."""
-        text = path.read_text()
-        header = re.findall(r"^-- (\w+): (.+)$", text, flags=re.MULTILINE)
-        single = {key: value for key, value in header if key not in ("entity", "feature")}
-        missing = {"owner", "lookback"} - set(single)
-        if missing or not text.startswith("-- One row per "):
-            raise DomainError(
-                f"{path.name} needs a first line '-- One row per ...' and the header lines owner and lookback"
-                f" (missing: {', '.join(sorted(missing)) or 'first line'})"
-            )
-        return cls(
-            name=path.stem,
-            description=text.splitlines()[0].removeprefix("-- "),
-            owner=single["owner"],
-            lookback=int(single["lookback"]),
-            entity=tuple(cls._column(path, value) for key, value in header if key == "entity"),
-            features=tuple(cls._column(path, value) for key, value in header if key == "feature"),
-            sql=text,
-            version=cls._version(text, header),
-        )
-
-    @staticmethod
-    def _version(text: str, header: list[tuple[str, str]]) -> str:
-        """A hash of what decides the values: the SQL without comments and spacing, the columns and the lookback."""
-        statement = " ".join(re.sub(r"--.*", "", text).split())
-        shape = [value.split(",")[0] for key, value in header if key in ("entity", "feature", "lookback")]
-        return hashlib.sha256("\n".join([statement, *shape]).encode()).hexdigest()[:12]
-
-    @staticmethod
-    def _column(path: Path, declaration: str) -> Feature:
-        match = re.fullmatch(r"(\w+) ([a-z ]+?), (.+)", declaration)
-        if match is None:
-            raise DomainError(f"{path.name}: write '{declaration}' as 'name type, meaning'")
-        return Feature(*match.groups())
-
-
-@dataclass(frozen=True)
 class Candidate:
     """One model to try: `build` is 'package.module:function', called with `params`, returns an estimator.
 
@@ -303,6 +240,7 @@ class Domain:
             raise DomainError("both costs must be above zero, else no threshold exists")
         if self.unit not in {view.name for view in self.views}:
             raise DomainError(f"unit names the view {self.unit!r}, but sql/features/{self.unit}.sql is missing")
+        self._check_labels()
         have = {column.name for column in self.view(self.unit).entity}
         for view in self.views:
             lost = {column.name for column in view.entity} - have
@@ -312,22 +250,45 @@ class Domain:
         _refuse_repeated("reference", [reference.name for reference in self.reference])
         if not timedelta(0) < self.drop_deadline < timedelta(days=1):
             raise DomainError("drop_deadline must be above zero and below a day: then the next drop is due")
-        needed = max(view.lookback for view in self.views) + self.label_days
+        needed = self.reach + self.label_days
         if self.retention < needed:
             raise DomainError(f"retention is {self.retention} days, but features and labels read {needed}")
 
+    def _check_labels(self) -> None:
+        """The labels are read by their columns' names, so these have to be right."""
+        found = [view for view in self.built_views if view.kind is Kind.LABELS]
+        if [view.name for view in found] != [LABELS]:
+            raise DomainError(f"{self.name} needs the one file sql/labels/{LABELS}.sql, and no other beside it")
+        have = {(column.name, column.type) for column in found[0].features}
+        keyed_by = {column.name for column in found[0].entity}
+        if have != {("label", "boolean")} or keyed_by != {EVENT_DAY, *self.unit_key}:
+            raise DomainError(
+                f"{LABELS}.sql must be keyed by {EVENT_DAY}, {', '.join(self.unit_key)} and have the one feature"
+                " 'label boolean'"
+            )
+
+    @cached_property
+    def built_views(self) -> tuple[FeatureView, ...]:
+        """Everything that the feature store builds: tallies, labels and feature views, each after what it reads."""
+        return read_views(self.folder / "sql")
+
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:
-        """Every file of sql/features, the unit's view first."""
-        read = [FeatureView.read(path) for path in sorted((self.folder / "sql" / "features").glob("*.sql"))]
-        return tuple(sorted(read, key=lambda view: (view.name != self.unit, view.name)))
+        """The views that a model sees, the unit's first."""
+        found = [view for view in self.built_views if view.kind is Kind.FEATURES]
+        return tuple(sorted(found, key=lambda view: (view.name != self.unit, view.name)))
+
+    @cached_property
+    def reach(self) -> int:
+        """The number of drops that the features and labels of a day may come from, that of the day included."""
+        return max(view.reach for view in self.built_views)
 
     def view(self, name: str) -> FeatureView:
         """The view called `name`; a DomainError lists those there are."""
-        for view in self.views:
+        for view in self.built_views:
             if view.name == name:
                 return view
-        raise DomainError(f"no feature view {name!r}; there are {', '.join(view.name for view in self.views)}")
+        raise DomainError(f"no feature view {name!r}; there are {', '.join(view.name for view in self.built_views)}")
 
     @property
     def features(self) -> tuple[Feature, ...]:

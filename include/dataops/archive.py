@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from include.core import warehouse
-from include.core.domain import Domain, DomainError, Source
+from include.core.domain import Domain, Source
+from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.dataops import cold_copy, cold_storage, parquet
 from include.dataops.cold_storage import ArchiveError

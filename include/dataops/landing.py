@@ -11,7 +11,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from include.core import alerts, ledger, warehouse
-from include.core.domain import Domain, DomainError, Source, days_between
+from include.core.domain import Domain, Source, days_between
+from include.core.errors import DomainError
 from include.core.ledger import NotReadyError, Passage, Stage
 from include.dataops import archive, rules, staging
 from include.dataops.staging import Staged, StagedDrop
@@ -211,6 +212,7 @@ def _warn_of_correction(source: Source, day: date) -> None:
         "corrected_drop",
         source.name,
         f"Another drop of {source.name} has replaced that of {day}, and features of later days were built from the"
-        " one before. Replay the days after it, oldest first: airflow backfill create --dag-id ingest_sources"
+        " one before. They are built again when those of this day are; until then no training uses them. Predictions"
+        " that were made stay. To score those days again, replay them: airflow backfill create --dag-id ingest_sources"
         " --reprocess-behavior completed",
     )

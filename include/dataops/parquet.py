@@ -4,21 +4,25 @@ Both ways go through CSV as Postgres writes it: numbers in their shortest exact 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from include.core import warehouse
 from include.core.domain import Source
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
-    from psycopg2.sql import Composed, Identifier
+    from psycopg2.sql import Composable, Composed, Identifier
 
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 1 << 20
 _BATCH_ROWS = 1 << 16
+_PIPE_BYTES = 1 << 18
 # Without it a whole column of a row group would be read at once.
 _BUFFER_BYTES = 8 << 20
 
@@ -52,45 +56,93 @@ def content(cursor: "Cursor", table: "Identifier", columns: Iterable[str]) -> Co
     return Content({f"{day}": rows for day, rows, _ in days}, digest.hexdigest())
 
 
-def write(cursor: "Cursor", table: "Identifier", schema: Mapping[str, str], file: Path) -> None:
-    """Write the rows of `table`, by day and line, to the Parquet `file`.
+class Streamed:
+    """Rows on their way: record batches, to be read once, and the digest, which is known when all are read."""
 
-    Raises ValueError for a value that Parquet's types have no room for, such as the date 'infinity'.
+    def __init__(self, batches: Iterable[Any], lines: "_Hashing") -> None:
+        self.batches, self._lines = batches, lines
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the rows and their schema, in hex."""
+        return self._lines.sha256.hexdigest()
+
+
+@contextmanager
+def stream(
+    cursor: "Cursor", query: "Composable", bound: Mapping[str, Any], schema: Mapping[str, str]
+) -> Iterator[Streamed]:
+    """The rows of a query as Arrow batches, parsed while the server sends: memory does not grow with their number.
+
+    `schema` is the name and Postgres type of each column, in order. The same rows in the same order give the same
+    digest on any machine. Raises ValueError for a value that Arrow's types have no room for, such as the date
+    'infinity'.
     """
     import pyarrow as pa
     from psycopg2 import sql
-    from pyarrow import csv, parquet
+    from pyarrow import csv
 
-    lines = file.with_suffix(".csv")
-    copy = sql.SQL(
-        "copy (select {} from {} order by as_of, line) to stdout (format csv, header, encoding 'UTF8')"
-    ).format(_list(schema), table)
     cursor.execute(warehouse.statement("dataops/fixed_text"))
-    with lines.open("wb") as stream:
-        cursor.copy_expert(copy, stream)
-    types = _arrow_types()
-    arrow = pa.schema([(name, types[kind]) for name, kind in schema.items()])
-    try:
-        with (
-            csv.open_csv(
-                lines,
+    rows = cursor.mogrify(query, dict(bound)).decode()
+    copy = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(sql.SQL(rows))
+    reader, writer = os.pipe()
+    with ThreadPoolExecutor(max_workers=1) as pool, os.fdopen(reader, "rb") as lines:
+        copied = pool.submit(_copy, cursor, copy, writer)
+        hashing = _Hashing(lines, schema)
+        try:
+            with csv.open_csv(
+                pa.PythonFile(hashing, "r"),
                 csv.ReadOptions(block_size=_BATCH_BYTES),
                 csv.ParseOptions(newlines_in_values=True),
                 csv.ConvertOptions(
-                    column_types=arrow,
+                    column_types=arrow_schema(schema),
                     null_values=[""],
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
                     true_values=["t"],
                     false_values=["f"],
                 ),
-            ) as batches,
-            parquet.ParquetWriter(file, arrow, compression="zstd") as writer,
-        ):
-            for batch in batches:
-                writer.write_batch(batch)
-    finally:
-        lines.unlink()
+            ) as batches:
+                yield Streamed(batches, hashing)
+        except pa.ArrowInvalid:
+            if copied.done():
+                copied.result()  # the rows end in the middle because the server had to stop: that is the error to tell
+            raise
+        copied.result()
+
+
+def _copy(cursor: "Cursor", copy: "Composable", writer: int) -> None:
+    """Write what the server sends into a pipe, and close it."""
+    with os.fdopen(writer, "wb", buffering=_PIPE_BYTES) as lines:
+        cursor.copy_expert(copy, lines)
+
+
+class _Hashing:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: IO[bytes], schema: Mapping[str, str]) -> None:
+        self.file, self.sha256 = file, hashlib.sha256(repr(list(schema.items())).encode())
+
+    closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        self.sha256.update(data)
+        return data
+
+
+def write(cursor: "Cursor", table: "Identifier", schema: Mapping[str, str], file: Path) -> None:
+    """Write the rows of `table`, by day and line, to the Parquet `file`. Raises ValueError as `stream` does."""
+    from psycopg2 import sql
+    from pyarrow import parquet
+
+    rows = sql.SQL("select {} from {} order by as_of, line").format(_list(schema), table)
+    with (
+        stream(cursor, rows, {}, schema) as streamed,
+        parquet.ParquetWriter(file, arrow_schema(schema), compression="zstd") as writer,
+    ):
+        for batch in streamed.batches:
+            writer.write_batch(batch)
 
 
 def copy_into(cursor: "Cursor", table: "Identifier", file: Path, columns: Iterable[str]) -> None:
@@ -109,11 +161,11 @@ def copy_into(cursor: "Cursor", table: "Identifier", file: Path, columns: Iterab
             cursor.copy_expert(copy, lines)
 
 
-def _arrow_types() -> dict[str, Any]:
-    """The type in Parquet of every type that a column may have."""
+def arrow_schema(schema: Mapping[str, str]) -> Any:
+    """The Arrow schema of these columns and Postgres types."""
     import pyarrow as pa
 
-    return {
+    types = {
         "text": pa.string(),
         "boolean": pa.bool_(),
         "smallint": pa.int16(),
@@ -123,6 +175,7 @@ def _arrow_types() -> dict[str, Any]:
         "date": pa.date32(),
         "timestamptz": pa.timestamp("us", "UTC"),
     }
+    return pa.schema([(name, types[kind]) for name, kind in schema.items()])
 
 
 def _list(columns: Iterable[str]) -> "Composed":

@@ -2,7 +2,7 @@
 
 from include.core import warehouse
 from include.core.domain import Domain, load_object
-from include.dataops import drops, feature_store, landing, reference_tables
+from include.dataops import drops, feature_registry, landing, reference_tables
 
 
 def create_tables(domain: Domain) -> None:
@@ -12,9 +12,7 @@ def create_tables(domain: Domain) -> None:
         cursor.execute(warehouse.statement("core/schema"))
         reference_tables.create_tables(cursor, domain)
         landing.create_tables(cursor, domain)
-        for file in sorted((domain.folder / "sql" / "schema").glob("*.sql")):
-            cursor.execute(file.read_text())
-        feature_store.create_tables(cursor, domain)
+        feature_registry.register(cursor, domain)
 
 
 def write_sample_drops(domain: Domain) -> int:

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from include.dataops import drops, feature_store
+from include.dataops import drops, feature_build
 from include.project import domain
 
 
@@ -13,4 +13,4 @@ def missing_drop(as_of: date) -> str | None:
 
 def unusable_lookback(as_of: date) -> str | None:
     """The earlier days that the features of this one need and nobody vouches for."""
-    return feature_store.unusable_lookback(domain, as_of)
+    return feature_build.unusable_lookback(domain, as_of)

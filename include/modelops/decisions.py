@@ -31,7 +31,7 @@ def compare(domain: Domain, as_of: date) -> dict[str, Any]:
     of the gate window would have seen the answers: then a person is asked instead.
     """
     window = training.cut(domain, as_of).gate
-    keys, features = feature_store.read_matrix(domain, *window, known_at=as_of)
+    keys, features = feature_store.training_set(domain, *window, known_at=as_of).frames()
     labels, days = keys["label"].to_numpy(), keys["as_of"].to_numpy()
     with warehouse.transaction() as cursor:
         mine = registry.challenger_of(cursor, as_of)

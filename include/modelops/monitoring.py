@@ -8,18 +8,15 @@ from datetime import date, timedelta
 from typing import Any
 
 from include.core import ledger, warehouse
-from include.core.domain import Domain
+from include.core.domain import EVENT_DAY, Domain
 from include.core.ledger import Stage
-from include.dataops import archive, feature_store
+from include.dataops import feature_store
 from include.modelops import drift, registry, retraining
 
 
 def measure_day(domain: Domain, as_of: date, run_id: str) -> retraining.Answer:
     """Write drift and performance as known at the drop of `as_of`, and the ledger's row with the answer."""
-    first = as_of - timedelta(days=domain.label_days)
-    archive.restore_missing(domain, first, as_of, run_id)
     with warehouse.transaction() as cursor:
-        archive.hold(cursor, domain, first, as_of)
         warehouse.lock(cursor, "monitoring", as_of)
         warehouse.join_by_hash(cursor)
         _replace_drift(cursor, domain, as_of)
@@ -69,7 +66,7 @@ def _scored_rows(domain: Domain) -> Any:
         " select features.*, predictions.probability from ({}) as features"
         " join ml.predictions using (as_of, entity_id)"
         " where predictions.as_of = %(as_of)s and predictions.model_version = %(version)s"
-    ).format(feature_store.matrix(domain, labels=False))
+    ).format(feature_store.statement(domain, labels=False))
 
 
 def _replace_performance(cursor: Any, domain: Domain, as_of: date) -> None:
@@ -80,8 +77,10 @@ def _replace_performance(cursor: Any, domain: Domain, as_of: date) -> None:
     cursor.execute(
         sql.SQL(
             "create temporary table landed_labels on commit drop as"
-            " select as_of, {} as entity_id, label, landed from ({}) as labels"
-        ).format(feature_store.entity_id(domain, "labels"), sql.SQL(domain.sql("labels/labels"))),
+            " select {} as as_of, {} as entity_id, label, landed from ({}) as labels"
+        ).format(
+            sql.Identifier(EVENT_DAY), feature_store.entity_id(domain, "labels"), feature_store.landed_labels(domain)
+        ),
         days,
     )
     cursor.execute("delete from ml.performance where known_at = %s", (as_of,))

@@ -22,7 +22,7 @@ def score_day(domain: Domain, as_of: date, run_id: str) -> dict[str, Any]:
             outcome: dict[str, Any] = {"rows": 0, "model_version": None}
             ledger.record(cursor, as_of, Stage.SCORED, run_id, state="no_champion", detail=outcome)
             return outcome
-    keys, features = feature_store.read_matrix(domain, as_of, as_of)
+    keys, features = feature_store.training_set(domain, as_of, as_of, labels=False).frames()
     probabilities = registry.load(domain, champion).predict_proba(features)[:, 1] if len(features) else []
     with warehouse.transaction() as cursor:
         warehouse.lock(cursor, "predictions", as_of)

@@ -8,16 +8,18 @@ never fitted or selected on. Nothing later than the as-of day's drop is in the s
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from include.core import warehouse
 from include.core.domain import Candidate, Domain
 from include.core.ledger import NotReadyError
-from include.dataops import archive, feature_store
-from include.modelops import drift, evaluation, registry
+from include.dataops import feature_store
+from include.dataops.feature_store import TrainingSet
+from include.modelops import card, drift, evaluation, registry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from psycopg2.extensions import cursor as Cursor
     from psycopg2.sql import Identifier
 
 
@@ -56,27 +58,20 @@ def freeze_snapshot(domain: Domain, as_of: date) -> str:
     from psycopg2 import sql
 
     windows = cut(domain, as_of)
-    parameters = {"start": windows.fit[0], "end": windows.gate[1], "known_at": as_of}
-    archive.restore_missing(domain, windows.fit[0], as_of)
+    bound = feature_store.bounds(domain, windows.fit[0], windows.gate[1], as_of)
     with warehouse.transaction() as cursor:
-        # The labels are read from raw: without an archived month its days would be missing, and nobody would notice.
-        archive.hold(cursor, domain, windows.fit[0], as_of)
-        _require_built(cursor, domain, windows.fit[0], windows.gate[1])
+        cursor.execute("set transaction isolation level repeatable read")
+        feature_store.require_fresh(cursor, domain, bound, labels=True)
         warehouse.join_by_hash(cursor)
         cursor.execute(sql.SQL("drop table if exists {}").format(_snapshot(as_of)))
         cursor.execute(
-            sql.SQL("create table {} as {}").format(_snapshot(as_of), feature_store.matrix(domain, labels=True)),
-            parameters,
+            sql.SQL("create table {} as {}").format(_snapshot(as_of), feature_store.statement(domain, labels=True)),
+            bound,
         )
-        cursor.execute(
-            sql.SQL(
-                "select md5(string_agg(md5(snapshot::text), '' order by as_of, entity_id)) from {} as snapshot"
-            ).format(_snapshot(as_of))
-        )
-        data_hash = cursor.fetchone()[0]  # type: ignore[index]
-    if data_hash is None:
+        snapshot = _read(cursor, domain, as_of, (windows.fit[0], windows.gate[1]))
+    if not snapshot.rows.num_rows:
         raise NotReadyError(f"No labelled rows before {as_of}. Run backfill_features for the days before it.")
-    return data_hash
+    return snapshot.data_hash
 
 
 def drop_snapshot(as_of: date) -> None:
@@ -89,14 +84,8 @@ def drop_snapshot(as_of: date) -> None:
 
 def read_window(domain: Domain, as_of: date, window: tuple[date, date]) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     """The snapshot's rows of one window, as keys (as_of, entity_id, label) and features."""
-    from psycopg2 import sql
-
     with warehouse.transaction() as cursor:
-        query = sql.SQL("select * from {} where as_of between %(start)s and %(end)s order by as_of, entity_id").format(
-            _snapshot(as_of)
-        )
-        frame = warehouse.read_frame(cursor, query, {"start": window[0], "end": window[1]})
-    return feature_store.split_matrix(domain, frame)
+        return _read(cursor, domain, as_of, window).frames()
 
 
 def validate_candidate(domain: Domain, name: str, as_of: date) -> dict[str, float]:
@@ -133,6 +122,17 @@ def register_challenger(
         data_hash=data_hash,
         measured=measured,
         profile=drift.profile(domain, features, model.predict_proba(unseen)[:, 1]),
+        card=card.write(
+            domain,
+            candidate,
+            trained_as_of=as_of,
+            windows=windows,
+            fitted_rows=len(features),
+            gate_rows=len(unseen),
+            data_hash=data_hash,
+            measured=measured,
+            airflow_run=airflow_run,
+        ),
         airflow_run=airflow_run,
     )
 
@@ -142,25 +142,14 @@ def pick(domain: Domain, measured: dict[str, dict[str, float]]) -> Candidate:
     return min(domain.candidates, key=lambda candidate: measured[candidate.name]["cost"])
 
 
-def _require_built(cursor: Any, domain: Domain, start: date, end: date) -> None:
-    """Refuse a snapshot over days that a view does not hold, or holds from an older version of its SQL."""
-    cursor.execute(
-        warehouse.statement("modelops/unbuilt_days"),
-        {
-            "views": [view.name for view in domain.views],
-            "versions": [view.version for view in domain.views],
-            "start": start,
-            "end": end,
-        },
+def _read(cursor: "Cursor", domain: Domain, as_of: date, window: tuple[date, date]) -> TrainingSet:
+    """The snapshot's rows of these days, as the feature store gives them."""
+    from psycopg2 import sql
+
+    query = sql.SQL("select * from {} where as_of between %(start)s and %(end)s order by as_of, entity_id").format(
+        _snapshot(as_of)
     )
-    unbuilt = cursor.fetchall()
-    if unbuilt:
-        views = ", ".join(f"{view} ({first} to {last})" for view, first, last in unbuilt)
-        raise NotReadyError(
-            f"These views are not built, or from an older version: {views}."
-            f" Trigger backfill_features with start {min(first for _, first, _ in unbuilt)}"
-            f" and end {max(last for _, _, last in unbuilt)}."
-        )
+    return feature_store.read(cursor, domain, query, {"start": window[0], "end": window[1]}, labels=True)
 
 
 def _snapshot(as_of: date) -> "Identifier":

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from include.core.calendar import as_of_day, head_bounds
-from include.core.domain import DomainError
+from include.core.errors import DomainError
 from tests.toy_domain.domain import domain
 
 

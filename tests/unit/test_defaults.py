@@ -7,7 +7,7 @@ from airflow.sdk import RetryAction
 
 from include.core.compute import compute
 from include.core.defaults import RETRY_POLICY, answer_within
-from include.core.domain import DomainError
+from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.dataops.drops import BadDropError
 from include.dataops.quality import FailedChecksError

@@ -1,82 +1,17 @@
-"""The contract: what a header says, what changes a version, and errors that name what to change."""
+"""The contract: what a domain declares, and errors that name what to change."""
 
 import re
+import shutil
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from include.core.domain import Column, Costs, DomainError, FeatureView, days_between, load_object
+from include.core.domain import Column, Costs, Domain, days_between, load_object
+from include.core.errors import DomainError
 from include.flights.domain import domain as flights
 from tests.toy_domain.domain import domain as toy
-
-VIEW = """\
--- One row per ward and as-of day: how long visits took.
--- owner: reception
--- lookback: 3
--- entity: ward text, where
--- feature: long_share double precision, share of long visits
-select as_of, ward, long_share from visits where as_of between %(start)s and %(end)s
-"""
-
-
-def read(folder: Path, text: str) -> FeatureView:
-    file = folder / "ward_history.sql"
-    file.write_text(text)
-    return FeatureView.read(file)
-
-
-def test_a_view_is_described_by_the_header_of_its_file(tmp_path):
-    view = read(tmp_path, VIEW)
-    assert (view.name, view.owner, view.lookback) == ("ward_history", "reception", 3)
-    assert view.description == "One row per ward and as-of day: how long visits took."
-    assert [(c.name, c.type, c.meaning) for c in view.entity] == [("ward", "text", "where")]
-    assert [(c.name, c.type) for c in view.features] == [("long_share", "double precision")]
-
-
-@pytest.mark.parametrize(
-    ("line", "instead", "named"),
-    [
-        ("-- owner: reception\n", "", "owner"),
-        ("-- lookback: 3\n", "", "lookback"),
-        ("-- One row per ward", "-- Rows per ward", "One row per"),
-        ("-- entity: ward text, where", "-- entity: ward text", "ward text"),
-        ("share double precision, share", "share", "name type, meaning"),
-    ],
-)
-def test_a_header_that_lacks_something_is_refused_by_the_name_of_what_it_lacks(tmp_path, line, instead, named):
-    with pytest.raises(DomainError, match=re.escape(named)) as error:
-        read(tmp_path, VIEW.replace(line, instead))
-    assert "ward_history.sql" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("how long visits took", "another description"),
-        ("owner: reception", "owner: somebody else"),
-        ("share of long visits", "another meaning"),
-        ("select as_of,", "-- a remark\nselect   as_of,\n   "),
-        ("from visits where", "from visits -- a remark\nwhere"),
-    ],
-)
-def test_a_comment_or_spacing_leaves_the_version_as_it_is(tmp_path, old, new):
-    assert read(tmp_path, VIEW.replace(old, new)).version == read(tmp_path, VIEW).version
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("from visits", "from other_visits"),
-        ("lookback: 3", "lookback: 4"),
-        ("long_share double precision", "long_share real"),
-        ("feature: long_share", "feature: other_share"),
-        ("entity: ward text", "entity: ward varchar"),
-    ],
-)
-def test_what_decides_the_values_changes_the_version(tmp_path, old, new):
-    assert read(tmp_path, VIEW.replace(old, new)).version != read(tmp_path, VIEW).version
 
 
 @pytest.mark.parametrize(
@@ -115,8 +50,87 @@ def test_no_two_features_share_a_name_and_each_can_be_computed_by_its_file(domai
 
 
 def test_a_view_that_does_not_exist_is_answered_with_those_that_do():
-    with pytest.raises(DomainError, match="visits_due, ward_history"):
+    with pytest.raises(DomainError, match="no feature view 'ward_histories'; there are ") as error:
         toy.view("ward_histories")
+    assert set(str(error.value).split("there are ")[1].split(", ")) == {view.name for view in toy.built_views}
+
+
+def changed(tmp_path: Path, file: str, old: str, new: str) -> Domain:
+    """The toy domain with one file of its sql/ changed."""
+    folder = tmp_path / "domain"
+    shutil.copytree(toy.folder, folder)
+    path = folder / "sql" / f"{file}.sql"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return replace(toy, folder=folder)
+
+
+VISITOR = "-- entity: visitor text, who comes\n"
+LABEL = "-- feature: label boolean, 30 minutes or more\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("event_day date", "day date"),
+        (VISITOR, ""),
+        (VISITOR, f"{VISITOR}-- entity: ward text, where\n"),
+        ("feature: label", "feature: is_long"),
+        ("label boolean", "label integer"),
+        (LABEL, f"{LABEL}-- feature: minutes integer, how long\n"),
+    ],
+)
+def test_labels_are_keyed_by_their_day_and_the_unit_and_have_one_feature(tmp_path, old, new):
+    with pytest.raises(
+        DomainError,
+        match=r"labels\.sql must be keyed by event_day, visitor and have the one feature 'label boolean'",
+    ):
+        changed(tmp_path, "labels/labels", old, new)
+
+
+@pytest.mark.parametrize("names", [[], ["outcomes"], ["labels", "outcomes"]], ids=["none", "another", "two"])
+def test_there_is_one_file_of_labels(tmp_path, names):
+    shutil.copytree(toy.folder, tmp_path / "domain")
+    file = tmp_path / "domain" / "sql" / "labels" / "labels.sql"
+    text = file.read_text()
+    file.unlink()
+    for name in names:
+        file.with_stem(name).write_text(text)
+    with pytest.raises(DomainError, match=r"toy needs the one file sql/labels/labels\.sql, and no other beside it"):
+        replace(toy, folder=tmp_path / "domain")
+
+
+@pytest.mark.parametrize("name", ["as_of", "entity_id", "label"])
+def test_a_feature_that_has_the_name_of_a_key_of_the_matrix_is_refused(tmp_path, name):
+    with pytest.raises(DomainError, match=name):
+        changed(tmp_path, "features/ward_history", "feature: long_share_3d", f"feature: {name}")
+
+
+def test_two_views_may_not_have_a_feature_of_the_same_name(tmp_path):
+    with pytest.raises(DomainError, match="more than one feature is called age"):
+        changed(tmp_path, "features/ward_history", "feature: long_share_3d", "feature: age")
+
+
+def test_a_view_that_is_keyed_by_what_the_unit_lacks_is_refused(tmp_path):
+    with pytest.raises(DomainError, match=r"view ward_history is keyed by \['wing'\], which visits_due does not have"):
+        changed(tmp_path, "features/ward_history", "entity: ward", "entity: wing")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reach"),
+    [
+        ("features/ward_history", "lookback: 3", "lookback: 4", 4),
+        ("tallies/ward_tally", "lookback: 1", "lookback: 2", 4),
+        ("labels/labels", "lookback: 1", "lookback: 4", 4),
+    ],
+)
+def test_the_reach_of_a_domain_is_that_of_its_farthest_view_and_asks_for_retention(tmp_path, file, old, new, reach):
+    assert toy.reach == 3
+    domain = changed(tmp_path, file, old, new)
+    assert domain.reach == reach
+    with pytest.raises(DomainError, match=f"features and labels read {reach + toy.label_days}"):
+        replace(domain, retention=reach + toy.label_days - 1)
 
 
 @pytest.mark.parametrize(

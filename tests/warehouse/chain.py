@@ -9,7 +9,7 @@ from psycopg2 import sql
 from include.core import warehouse
 from include.core.domain import Domain, days_between
 from include.core.ledger import Passage
-from include.dataops import feature_store, landing, quality
+from include.dataops import feature_build, landing, quality
 
 RUN = "manual__test"
 
@@ -28,8 +28,8 @@ def check(domain: Domain, start: date, end: date | None = None) -> None:
 
 
 def build(domain: Domain, start: date, end: date | None = None) -> dict[str, int]:
-    """Build every view for the range."""
-    return feature_store.build(domain, [view.name for view in domain.views], start, end or start, RUN)
+    """Build every view for the range, whether it is stale or not."""
+    return feature_build.build(domain, [view.name for view in domain.built_views], start, end or start, RUN)
 
 
 def prepare(domain: Domain, start: date, end: date) -> None:
@@ -47,20 +47,20 @@ def vouch(domain: Domain, start: date, end: date) -> None:
     )
 
 
-def rows(query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+def rows(query: str | sql.Composable, parameters: Any = None) -> list[tuple[Any, ...]]:
     """The rows of a query."""
     with warehouse.transaction() as cursor:
         cursor.execute(query, parameters)
         return cursor.fetchall()
 
 
-def value(query: str, parameters: Any = None) -> Any:
+def value(query: str | sql.Composable, parameters: Any = None) -> Any:
     """The one value of a query."""
     ((found,),) = rows(query, parameters)
     return found
 
 
-def execute(statement: str, parameters: Any = None) -> int:
+def execute(statement: str | sql.Composable, parameters: Any = None) -> int:
     """Run a statement; returns the number of rows it touched."""
     with warehouse.transaction() as cursor:
         cursor.execute(statement, parameters)
@@ -79,5 +79,12 @@ def checksum(schema: str, table: str, without: Iterable[str] = ("recorded_at", "
 
 
 def feature_checksums(domain: Domain) -> dict[str, str | None]:
-    """The hash of every feature view's table."""
-    return {view.name: checksum("features", view.name) for view in domain.views}
+    """The hash of the table of every view: tallies, labels and features."""
+    return {view.name: checksum("features", view.name) for view in domain.built_views}
+
+
+def clear_features(domain: Domain) -> None:
+    """Forget everything that is built, as if no view had ever been."""
+    names = ("partitions", "statistics", *(view.name for view in domain.built_views))
+    tables = sql.SQL(", ").join(sql.Identifier("features", name) for name in names)
+    execute(sql.SQL("truncate {}").format(tables))

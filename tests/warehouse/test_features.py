@@ -1,20 +1,17 @@
 """Feature views: the same rows however they are built, and nothing in them that was not known on the day."""
 
-import shutil
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from include.core.domain import DomainError, days_between
+from include.core.domain import days_between
+from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
-from include.dataops import feature_store, preparation
+from include.dataops import feature_build, feature_store
 from include.modelops import training
 from tests.toy_domain import feed
 from tests.toy_domain.domain import domain
-from tests.warehouse.chain import RUN, build, execute, feature_checksums, ingest, rows, value, vouch
+from tests.warehouse.chain import RUN, build, clear_features, execute, feature_checksums, ingest, rows, value, vouch
 
 FIRST, LAST = domain.first_day, domain.last_day
 DAYS = days_between(FIRST, LAST)
@@ -27,11 +24,6 @@ def checked(toy_warehouse):
     vouch(domain, FIRST, LAST)
 
 
-def clear_features() -> None:
-    for table in ("partitions", *(view.name for view in domain.views)):
-        execute(f"truncate features.{table}")
-
-
 def test_features_are_what_the_feed_says_they_should_be(checked):
     build(domain, FIRST, LAST)
     found = rows("select as_of, ward, long_share_3d from features.ward_history")
@@ -42,22 +34,6 @@ def test_features_are_what_the_feed_says_they_should_be(checked):
             long = [row[4] >= 30 for row in drops if row[1] == ward and row[4] != ""]
             assert shares[day, ward] == (pytest.approx(sum(long) / len(long)) if long else None)
     assert value("select count(*) from features.visits_due") == len(DAYS) * len(feed.VISITORS)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
-@given(cuts=st.sets(st.sampled_from(DAYS[1:])), data=st.data())
-def test_any_chunks_in_any_order_and_twice_give_the_same_features(checked, cuts, data):
-    clear_features()
-    build(domain, FIRST, LAST)
-    at_once = feature_checksums(domain)
-    clear_features()
-    starts = [FIRST, *sorted(cuts)]
-    ends = [day - timedelta(days=1) for day in starts[1:]] + [LAST]
-    chunks = list(zip(starts, ends, strict=True))
-    for start, end in data.draw(st.permutations(chunks)) + data.draw(st.lists(st.sampled_from(chunks), max_size=3)):
-        build(domain, start, end)
-    assert feature_checksums(domain) == at_once
-    assert None not in at_once.values()
 
 
 @pytest.mark.parametrize("as_of", [date(2020, 2, 26), date(2020, 2, 28), date(2020, 3, 4)])
@@ -74,7 +50,7 @@ def test_what_came_after_the_day_changes_no_feature_of_it(checked, as_of, damage
     build(domain, FIRST, as_of)
     before = feature_checksums(domain)
     assert execute(damage, (as_of,)) > 0
-    clear_features()
+    clear_features(domain)
     build(domain, FIRST, as_of)
     assert feature_checksums(domain) == before
 
@@ -108,7 +84,8 @@ def test_a_day_before_the_lookback_is_not_asked_for(checked):
 
 def test_a_waived_day_counts_as_checked(checked):
     execute("update quality.partitions set state = 'waived' where as_of = '2020-03-03'")
-    assert build(domain, date(2020, 3, 4)) == {"visits_due": 8, "ward_history": 2}
+    counts = build(domain, date(2020, 3, 4))
+    assert (counts["visits_due"], counts["ward_history"]) == (8, 2)
 
 
 def test_many_bad_days_are_told_in_a_few_words(checked):
@@ -127,32 +104,15 @@ def test_building_one_view_leaves_the_others_as_they_are(checked):
     execute("update features.visits_due set age = age + 1")
     before = feature_checksums(domain)
     execute("update features.ward_history set long_share_3d = 9")
-    feature_store.build(domain, ["ward_history"], FIRST, LAST, RUN)
+    feature_build.build(domain, ["ward_history"], FIRST, LAST, RUN)
     assert feature_checksums(domain) == before
-
-
-def test_a_changed_view_has_to_be_rebuilt_and_only_that_one(checked, tmp_path):
-    build(domain, FIRST, LAST)
-    folder = tmp_path / "domain"
-    shutil.copytree(domain.folder, folder)
-    view = folder / "sql" / "features" / "ward_history.sql"
-    view.write_text(view.read_text().replace(">= 30", ">= 31"))
-    changed = replace(domain, folder=folder)
-    preparation.create_tables(changed)
-    as_of = date(2020, 3, 5)
-    with pytest.raises(NotReadyError, match=r"older version: ward_history \(2020-02-26 to 2020-03-03\)\."):
-        training.freeze_snapshot(changed, as_of)
-    untouched = feature_checksums(domain)["visits_due"]
-    feature_store.build(changed, ["ward_history"], FIRST, LAST, RUN)
-    assert training.freeze_snapshot(changed, as_of)
-    assert feature_checksums(domain)["visits_due"] == untouched
 
 
 def test_a_label_counts_only_once_it_has_landed(checked):
     build(domain, FIRST, LAST)
     day = next(day for day in DAYS if feed.is_late(feed.LATE, day))
     for wait, labelled in ((0, 0), (1, 7), (2, 8)):
-        keys, features = feature_store.read_matrix(domain, day, day, known_at=day + timedelta(days=wait))
+        keys, features = feature_store.training_set(domain, day, day, known_at=day + timedelta(days=wait)).frames()
         assert len(keys) == len(features) == labelled
     by_visitor = dict(zip(keys["entity_id"], keys["label"], strict=True))
     assert by_visitor == {f"v{n}": feed.minutes(n, day) >= 30 for n in feed.VISITORS}
@@ -161,8 +121,8 @@ def test_a_label_counts_only_once_it_has_landed(checked):
 def test_the_rows_for_training_are_the_rows_for_scoring_with_a_label(checked):
     build(domain, FIRST, LAST)
     span = FIRST, FIRST + timedelta(days=5)
-    keys, features = feature_store.read_matrix(domain, *span)
-    labelled_keys, labelled = feature_store.read_matrix(domain, *span, known_at=LAST)
+    keys, features = feature_store.training_set(domain, *span, labels=False).frames()
+    labelled_keys, labelled = feature_store.training_set(domain, *span, known_at=LAST).frames()
     assert labelled_keys[["as_of", "entity_id"]].equals(keys)
     assert labelled.equals(features)
     assert list(features) == [feature.name for feature in domain.features]
@@ -186,6 +146,8 @@ def test_nothing_that_landed_after_the_training_day_is_in_its_snapshot(checked):
     as_of = date(2020, 3, 4)
     before = training.freeze_snapshot(domain, as_of)
     execute("update raw.visits set minutes = 500 where as_of > %s and minutes is not null", (as_of,))
+    build(domain, FIRST, LAST)
     assert training.freeze_snapshot(domain, as_of) == before
     execute("update raw.visits set minutes = 500 where as_of = '2020-03-03' and minutes is not null")
+    build(domain, FIRST, LAST)
     assert training.freeze_snapshot(domain, as_of) != before

@@ -8,13 +8,13 @@ from datetime import date, timedelta
 
 import pytest
 
-from include.core import warehouse
-from include.core.domain import days_between
-from include.dataops import feature_store, preparation, reference
+from include.core.domain import LABELS, days_between
+from include.core.feature_view import Kind
+from include.dataops import feature_build, feature_store, preparation, reference
 from include.dataops.quality import FailedChecksError
 from include.dataops.reference import Way
 from include.flights.domain import domain
-from tests.warehouse.chain import build, check, checksum, execute, feature_checksums, ingest, rows, value, vouch
+from tests.warehouse.chain import RUN, build, check, checksum, execute, feature_checksums, ingest, rows, value, vouch
 
 FIRST, LAST = date(2013, 1, 1), date(2013, 1, 10)
 DAYS = days_between(FIRST, LAST)
@@ -88,49 +88,19 @@ def test_an_outcome_of_a_flight_that_was_never_due_halts_the_day(flights):
         check(domain, date(2013, 1, 3))
 
 
-def test_features_built_day_by_day_are_those_of_one_range_built_twice(flights):
-    build(domain, FIRST, LAST)
-    at_once = feature_checksums(domain)
-    build(domain, FIRST, LAST)
-    assert feature_checksums(domain) == at_once
-    for view in domain.views:
-        execute(f"truncate features.{view.name}")
-    for day in reversed(DAYS):
-        build(domain, day)
-    assert feature_checksums(domain) == at_once
-    assert None not in at_once.values()
-
-
-def test_deleting_and_falsifying_what_came_after_the_day_changes_no_feature_of_it(flights):
-    as_of = date(2013, 1, 6)
-    build(domain, FIRST, as_of)
-    before = feature_checksums(domain)
-    for damage in (
-        "update raw.actuals set arr_delay = 999, dep_delay = 999, dep_time = null where as_of > %s",
-        "update raw.weather set temp = -999, pressure = 0, precip = 9 where as_of > %s",
-        "update raw.schedule set distance = 1, sched_dep_time = 1 where as_of > %s",
-    ):
-        assert execute(damage, (as_of,)) > 0
-        build(domain, FIRST, as_of)
-        assert feature_checksums(domain) == before
-    for table in ("schedule", "actuals", "weather"):
-        execute(f"delete from raw.{table} where as_of > %s", (as_of,))  # noqa: S608
-    build(domain, FIRST, as_of)
-    assert feature_checksums(domain) == before
-
-
 def test_what_came_on_the_day_does_change_its_features(flights):
     build(domain, LAST)
     before = feature_checksums(domain)
     execute("update raw.actuals set arr_delay = 999 where as_of = %s", (LAST,))
     build(domain, LAST)
     changed = {name for name, found in feature_checksums(domain).items() if found != before[name]}
-    assert changed == {view.name for view in domain.views if "late_rate" in view.features[-1].name}
+    from_outcomes = {view.name for view in domain.views if "late_rate" in view.features[-1].name}
+    assert changed == from_outcomes | {view.name for view in domain.built_views if view.kind is not Kind.FEATURES}
 
 
 def test_every_flight_that_is_due_has_one_row_with_the_features_of_all_views(flights):
     build(domain, FIRST, LAST)
-    keys, features = feature_store.read_matrix(domain, LAST, LAST)
+    keys, features = feature_store.training_set(domain, LAST, LAST, labels=False).frames()
     assert (
         len(keys) == keys["entity_id"].nunique() == value("select count(*) from raw.schedule where as_of = %s", (LAST,))
     )
@@ -151,12 +121,12 @@ def test_a_history_feature_is_the_smoothed_share_of_the_last_drops(flights):
 
 
 def test_a_label_is_an_arrival_fifteen_minutes_late_or_none_at_all(flights):
-    with warehouse.transaction() as cursor:
-        cursor.execute(domain.sql("labels/labels"), {"start": FIRST, "end": FIRST, "known_at": LAST})
-        labels = {row[1:4]: row[4] for row in cursor.fetchall()}
+    feature_build.build(domain, [LABELS], FIRST, LAST, RUN)
+    found = rows("select carrier, flight, origin, label from features.labels where event_day = %s", (FIRST,))
+    labels = {tuple(key): label for *key, label in found}
     outcomes = rows("select carrier, flight, origin, arr_delay from raw.actuals where flight_date = %s", (FIRST,))
     assert labels == {tuple(key): delay is None or delay >= 15 for *key, delay in outcomes}
-    assert len(labels) == 842
+    assert len(labels) == len(found) == 842
 
 
 @pytest.mark.parametrize(

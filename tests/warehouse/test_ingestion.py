@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.core import warehouse
-from include.core.domain import Column, DomainError, Source
+from include.core.domain import Column, Source
+from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.dataops import landing, staging
 from include.dataops.drops import BadDropError, HalfWrittenDropError

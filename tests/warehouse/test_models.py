@@ -240,6 +240,7 @@ def inverted(trained):
         data_hash="the opposite of every label",
         measured={},
         profile={},
+        card="Fitted on the opposite of every label.",
         airflow_run=RUN,
     )
 
@@ -301,7 +302,7 @@ def test_without_a_champion_nothing_is_scored_and_the_ledger_says_so(one_champio
 
 def test_a_day_is_scored_by_the_champion_with_the_features_of_that_day(one_champion):
     assert scoring.score_day(domain, EARLY, RUN) == {"rows": 8, "model_version": 1}
-    keys, features = feature_store.read_matrix(domain, EARLY, EARLY)
+    keys, features = feature_store.training_set(domain, EARLY, EARLY, labels=False).frames()
     expected = registry.load(domain, champion(EARLY)).predict_proba(features)[:, 1]
     found = rows("select entity_id, probability, decision from ml.predictions where as_of = %s order by 1", (EARLY,))
     assert [row[:2] for row in found] == list(zip(keys["entity_id"], expected, strict=True))

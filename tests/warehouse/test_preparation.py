@@ -2,11 +2,18 @@
 
 from datetime import date
 
+from include.core.feature_view import Kind
 from include.dataops import preparation
 from tests.toy_domain.domain import domain
 from tests.warehouse.chain import checksum, feature_checksums, prepare, rows
 
-DATA = (("raw", "visits"), ("quality", "partitions"), ("quality", "stages"), ("features", "partitions"))
+DATA = (
+    ("raw", "visits"),
+    ("quality", "partitions"),
+    ("quality", "stages"),
+    ("features", "partitions"),
+    ("features", "statistics"),
+)
 
 
 def test_preparing_again_keeps_all_data(toy_warehouse):
@@ -17,13 +24,21 @@ def test_preparing_again_keeps_all_data(toy_warehouse):
 
 
 def test_the_registry_says_what_each_view_is_and_which_version_it_has(toy_warehouse):
-    found = {
-        name: rest for name, *rest in rows("select view, version, owner, lookback, features from features.registry")
-    }
-    for view in domain.views:
-        meanings = {feature.name: feature.meaning for feature in view.features}
-        assert found.pop(view.name) == [view.version, view.owner, view.lookback, meanings]
-    assert not found
+    found = rows("select view, kind, version, owner, description, entity, features, lookback from features.registry")
+    assert found == [
+        (
+            view.name,
+            view.kind,
+            view.version,
+            view.owner,
+            view.description,
+            [column.name for column in view.entity],
+            {feature.name: feature.meaning for feature in view.features},
+            view.lookback,
+        )
+        for view in domain.built_views
+    ]
+    assert {kind for _, kind, *_ in found} == set(Kind)
 
 
 def test_the_feed_fills_in_what_is_missing_and_leaves_the_rest(toy_warehouse):

@@ -13,7 +13,7 @@ from include.core import waiting
 from include.core.defaults import RETRY_POLICY
 from include.core.domain import load_object
 from include.core.waiting import NothingInTheWay, WaitedTooLongError, WhenReady
-from include.dataops import drops, feature_store, landing
+from include.dataops import drops, feature_build, landing
 from include.dataops.drops import BadDropError
 from tests.toy_domain.domain import domain
 from tests.toy_domain.feed import as_csv, rows_of
@@ -137,12 +137,12 @@ def test_features_wait_for_exactly_the_days_of_their_lookback(toy_warehouse):
     ingest(domain, domain.first_day, DAY)
     vouch(domain, domain.first_day, date(2020, 2, 27))
     vouch(domain, date(2020, 2, 29), DAY)
-    told = feature_store.unusable_lookback(domain, DAY)
+    told = feature_build.unusable_lookback(domain, DAY)
     assert "2020-02-28 of visits (loaded)" in told
     assert "--from-date 2020-02-28 --to-date 2020-02-28T23:59:59" in told
-    assert feature_store.unusable_lookback(domain, date(2020, 2, 27)) is None
+    assert feature_build.unusable_lookback(domain, date(2020, 2, 27)) is None
     check(domain, date(2020, 2, 28))
-    assert feature_store.unusable_lookback(domain, DAY) is None
+    assert feature_build.unusable_lookback(domain, DAY) is None
     assert build(domain, DAY)["visits_due"] == 8
 
 

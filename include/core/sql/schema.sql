@@ -1,4 +1,4 @@
--- The tables that every domain shares. Safe to run again: nothing that exists is changed.
+-- The tables that every domain shares. Safe to run again: what exists keeps its rows.
 -- `recorded_at` is for the audit only: no step reads it, and it is left out of every comparison.
 
 create schema if not exists staging;
@@ -84,24 +84,101 @@ create table if not exists quarantine.rows (
     primary key (source, as_of, line)
 );
 
--- One row per feature view: its present version and owner.
-create table if not exists features.registry (
+-- Earlier versions had the registry as a table of its own. It holds nothing that the domain does not say.
+do $$
+begin
+    if (select relkind = 'r' from pg_class where oid = to_regclass('features.registry')) then
+        drop table features.registry;
+    end if;
+end
+$$;
+
+-- One row per view of the domain in its present version. `position` is its place in the order of building.
+create table if not exists features.views (
     view        text    primary key,
+    position    integer not null,
+    kind        text    not null check (kind in ('tallies', 'labels', 'features')),
     version     text    not null,
-    entity      text[]  not null,
     owner       text    not null,
     description text    not null,
+    entity      text[]  not null,
+    features    jsonb   not null,
     lookback    integer not null,
-    features    jsonb   not null
+    reach       integer not null,
+    reads       text[]  not null,
+    sources     text[]  not null
 );
 
--- One row per feature view and as-of day that holds it.
+-- One row per view and as-of day that holds it: built from which version of its SQL and from which drops.
 create table if not exists features.partitions (
     view       text    not null,
     as_of      date    not null,
     version    text    not null,
     row_count  integer not null,
     primary key (view, as_of)
+);
+alter table features.partitions add column if not exists inputs text;
+-- How many drops of its reach there are: fewer at the start of history.
+alter table features.partitions add column if not exists history_days integer;
+
+-- A hash of the drops that a view of this reach reads on a day: which of them are there, with which content.
+create or replace function features.inputs_of(sources text[], reach integer, as_of date)
+returns text language sql stable as
+$$
+    select md5(coalesce(string_agg(concat_ws(' ', drops.as_of, drops.source, drops.file_sha256), ','
+        order by drops.as_of, drops.source collate "C"), ''))
+    from quality.partitions as drops
+    where drops.source = any (inputs_of.sources)
+        and drops.as_of between inputs_of.as_of - inputs_of.reach + 1 and inputs_of.as_of
+$$;
+
+-- One row per view and day that was built: whether a rebuild would read the same SQL and the same drops.
+create or replace view features.freshness as
+select
+    partitions.view,
+    partitions.as_of,
+    partitions.version,
+    case
+        when partitions.version <> views.version then 'another version'
+        when partitions.inputs is distinct from features.inputs_of(views.sources, views.reach, partitions.as_of)
+            then 'other drops'
+        else 'fresh'
+    end as state
+from features.partitions
+join features.views using (view);
+
+-- One row per view: what it is, and the days it is built for. A stale day was built from another version of the view
+-- or of one below it, or from drops that have been replaced since.
+create or replace view features.registry as
+select
+    views.view, views.kind, views.owner, views.description, views.entity, views.features, views.lookback, views.reads,
+    views.version,
+    coalesce(built.days, 0) as built_days,
+    built.first_day,
+    built.last_day,
+    coalesce(built.stale_days, 0) as stale_days
+from features.views
+left join (
+    select view, count(*) as days, min(as_of) as first_day, max(as_of) as last_day,
+        count(*) filter (where state <> 'fresh') as stale_days
+    from features.freshness
+    group by view
+) as built using (view)
+order by views.position;
+
+-- One row per view, feature and as-of day: what its values are like. Of a boolean the mean is the share that is true.
+create table if not exists features.statistics (
+    view            text    not null,
+    feature         text    not null,
+    as_of           date    not null,
+    row_count       integer not null,
+    null_count      integer not null,
+    mean            double precision,
+    stddev          double precision,
+    minimum         double precision,
+    maximum         double precision,
+    distinct_values integer,
+    primary key (view, feature, as_of)
 );
 
 -- One row per registered model version.

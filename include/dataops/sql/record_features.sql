@@ -1,5 +1,20 @@
-insert into features.partitions (view, as_of, version, row_count)
-select %(view)s, built.as_of, %(version)s, built.row_count
-from unnest(%(days)s::date[], %(counts)s::integer[]) as built (as_of, row_count)
+-- The ledger's row of every day of [start, end]: rows, the drops they were made from, and how far back these go.
+insert into features.partitions (view, as_of, version, row_count, inputs, history_days)
+select
+    views.view,
+    days.as_of::date,
+    views.version,
+    coalesce(built.row_count, 0),
+    features.inputs_of(views.sources, views.reach, days.as_of::date),
+    least(views.reach, days.as_of::date - %(first_day)s::date + 1)
+from features.views
+cross join generate_series(%(start)s::date, %(end)s::date, interval '1 day') as days (as_of)
+left join (
+    select as_of, count(*) as row_count from {table} where as_of between %(start)s and %(end)s group by as_of
+) as built on built.as_of = days.as_of::date
+where views.view = %(view)s
 on conflict (view, as_of) do update
-set version = excluded.version, row_count = excluded.row_count
+set version = excluded.version,
+    row_count = excluded.row_count,
+    inputs = excluded.inputs,
+    history_days = excluded.history_days

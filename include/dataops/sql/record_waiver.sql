@@ -1,8 +1,8 @@
--- Who accepted the files of these days, and why. The last word on a file counts.
+-- Who accepted the file of this day, and why. The last word on a file counts.
 insert into quality.waivers (as_of, source, file_sha256, checks, waived_by, reason, run_id)
 select as_of, source, file_sha256, %(checks)s, %(by)s, %(reason)s, %(run_id)s
 from quality.partitions
-where source = %(source)s and as_of between %(start)s and %(end)s
+where as_of = %(as_of)s and source = %(source)s
 on conflict (as_of, source, file_sha256) do update
 set checks = excluded.checks,
     waived_by = excluded.waived_by,

@@ -1,9 +1,19 @@
-insert into features.registry (view, version, entity, owner, description, lookback, features)
-values (%(view)s, %(version)s, %(entity)s, %(owner)s, %(description)s, %(lookback)s, %(features)s)
+insert into features.views (
+    view, position, kind, version, owner, description, entity, features, lookback, reach, reads, sources
+)
+values (
+    %(view)s, %(position)s, %(kind)s, %(version)s, %(owner)s, %(description)s, %(entity)s, %(features)s, %(lookback)s,
+    %(reach)s, %(reads)s, %(sources)s
+)
 on conflict (view) do update
-set version = excluded.version,
-    entity = excluded.entity,
+set position = excluded.position,
+    kind = excluded.kind,
+    version = excluded.version,
     owner = excluded.owner,
     description = excluded.description,
+    entity = excluded.entity,
+    features = excluded.features,
     lookback = excluded.lookback,
-    features = excluded.features
+    reach = excluded.reach,
+    reads = excluded.reads,
+    sources = excluded.sources

@@ -1,7 +1,11 @@
 -- One row per partition of [start, end] and its new state. A waiver counts for the file that it was given for.
+-- failed_days and failed_sources are the two halves of a list: day and source of each partition that failed.
 update quality.partitions
 set state = case
-        when source <> all (%(failed_sources)s::text[]) then 'checked'
+        when (as_of, source) not in (
+            select failed.as_of, failed.source
+            from unnest(%(failed_days)s::date[], %(failed_sources)s::text[]) as failed (as_of, source)
+        ) then 'checked'
         when exists (
             select from quality.waivers
             where waivers.as_of = partitions.as_of and waivers.source = partitions.source
@@ -11,4 +15,4 @@ set state = case
     end,
     recorded_at = clock_timestamp()
 where as_of between %(start)s and %(end)s
-returning source, state
+returning as_of, source, state

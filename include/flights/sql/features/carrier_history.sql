@@ -4,11 +4,9 @@
 -- entity: carrier text, airline code
 -- feature: carrier_late_rate_7d double precision, smoothed share not on time over 7 drops
 with tallies as (
-    select as_of, carrier, count(*)::integer as flights,
-        (count(*) filter (where features.not_on_time(arr_delay)))::integer as late, false as due
-    from raw.actuals
+    select as_of, carrier, flights, late, false as due
+    from features.carrier_origin_tally
     where as_of between %(start)s::date - 6 and %(end)s
-    group by 1, 2
 ),
 due as (
     select distinct as_of, carrier, 0 as flights, 0 as late, true as due

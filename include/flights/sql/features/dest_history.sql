@@ -5,11 +5,9 @@
 -- feature: dest_late_rate_7d double precision, smoothed share not on time over 7 drops
 -- feature: dest_late_rate_28d double precision, smoothed share not on time over 28 drops
 with tallies as (
-    select as_of, dest, count(*)::integer as flights,
-        (count(*) filter (where features.not_on_time(arr_delay)))::integer as late, false as due
-    from raw.actuals
+    select as_of, dest, flights, late, false as due
+    from features.carrier_dest_tally
     where as_of between %(start)s::date - 27 and %(end)s
-    group by 1, 2
 ),
 due as (
     select distinct as_of, dest, 0 as flights, 0 as late, true as due

@@ -5,11 +5,9 @@
 -- entity: flight integer, flight number
 -- feature: flight_number_late_rate_28d double precision, smoothed share not on time over 28 drops, with a prior of 8 rows
 with tallies as (
-    select as_of, carrier, flight, count(*)::integer as flights,
-        (count(*) filter (where features.not_on_time(arr_delay)))::integer as late, false as due
-    from raw.actuals
+    select as_of, carrier, flight, flights, late, false as due
+    from features.flight_number_tally
     where as_of between %(start)s::date - 27 and %(end)s
-    group by 1, 2, 3
 ),
 due as (
     select distinct as_of, carrier, flight, 0 as flights, 0 as late, true as due

@@ -5,11 +5,9 @@
 -- entity: hour smallint, scheduled hour of departure, local
 -- feature: origin_hour_late_rate_28d double precision, smoothed share not on time over 28 drops
 with tallies as (
-    select as_of, origin, (sched_dep_time / 100)::smallint as hour, count(*)::integer as flights,
-        (count(*) filter (where features.not_on_time(arr_delay)))::integer as late, false as due
-    from raw.actuals
+    select as_of, origin, hour, flights, late, false as due
+    from features.origin_hour_tally
     where as_of between %(start)s::date - 27 and %(end)s
-    group by 1, 2, 3
 ),
 due as (
     select distinct as_of, origin, (sched_dep_time / 100)::smallint as hour, 0 as flights, 0 as late, true as due

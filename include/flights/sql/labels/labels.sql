@@ -1,13 +1,11 @@
--- One row per flight whose outcome had landed by the drop of `known_at`: whether it was not on time.
--- A flight's as-of day is the day it was due, and `landed` is the drop that brought the outcome.
-select distinct on (flight_date, carrier, flight, origin)
-    flight_date as as_of,
-    carrier,
-    flight,
-    origin,
-    features.not_on_time(arr_delay) as label,
-    as_of as landed
+-- One row per flight and drop that brought its outcome: whether the flight was not on time.
+-- owner: flight-operations
+-- lookback: 1
+-- entity: event_day date, the day the flight was due
+-- entity: carrier text, airline code
+-- entity: flight integer, flight number
+-- entity: origin text, airport of departure
+-- feature: label boolean, 15 minutes late or more, or no arrival
+select as_of, flight_date as event_day, carrier, flight, origin, features.not_on_time(arr_delay) as label
 from raw.actuals
-where flight_date between %(start)s and %(end)s
-    and as_of between %(start)s and %(known_at)s
-order by flight_date, carrier, flight, origin, as_of desc
+where as_of between %(start)s and %(end)s

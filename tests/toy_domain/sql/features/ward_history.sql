@@ -8,8 +8,8 @@ with due as (
     from raw.visits
     where as_of between %(start)s and %(end)s and visit_date = as_of
 )
-select due.as_of, due.ward, avg((past.minutes >= 30)::integer)::double precision as long_share_3d
+select due.as_of, due.ward, sum(past.long)::double precision / sum(past.visits) as long_share_3d
 from due
-left join raw.visits as past
-    on past.ward = due.ward and past.minutes is not null and past.as_of between due.as_of - 2 and due.as_of
+left join features.ward_tally as past
+    on past.ward = due.ward and past.as_of between due.as_of - 2 and due.as_of
 group by due.as_of, due.ward

@@ -3,8 +3,3 @@
 create or replace function features.smoothed_rate(hits bigint, total bigint, prior_rows integer default 25)
 returns double precision language sql immutable parallel safe as
 $$ select (coalesce(hits, 0) + 0.25 * prior_rows) / (coalesce(total, 0) + prior_rows) $$;
-
--- Whether an outcome counts as not on time: 15 minutes late or more, or no arrival at all.
-create or replace function features.not_on_time(arr_delay integer)
-returns boolean language sql immutable parallel safe as
-$$ select arr_delay is null or arr_delay >= 15 $$;
