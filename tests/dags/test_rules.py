@@ -209,7 +209,7 @@ def test_no_run_is_made_for_a_day_after_the_last_one_of_the_calendar(scheduled):
 def test_backfills_are_asked_for_by_params_that_lie_inside_the_calendar(bag):
     params = bag.dags["backfill_features"].params
     assert (params["start"], params["end"]) == (domain.first_day.isoformat(), domain.history_through.isoformat())
-    assert params.get_param("views").schema["items"]["enum"] == [view.name for view in domain.views]
+    assert params.get_param("views").schema["items"]["enum"] == [view.name for view in domain.built_views]
 
 
 def test_a_restore_is_asked_for_by_two_days_and_neither_stands_for_the_other(bag):
