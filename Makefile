@@ -7,10 +7,10 @@ LOCAL = .venv/bin/python -m local
 UV = .local/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test up stop status lint lock bench clean bootstrap
+.PHONY: help run test up stop status features lint lock bench bench-feast clean bootstrap
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: bootstrap ## the whole story without Docker: history, models, DAYS=14 days after it, then stop
 	@$(LOCAL) run --days $(DAYS)
@@ -27,20 +27,29 @@ stop: bootstrap ## stop what runs, whoever started it
 status: bootstrap ## say what runs
 	@$(LOCAL) status
 
+features: bootstrap ## the registry of the feature store: views, owners, coverage, what is stale
+	@.venv/bin/python -m local.features
+
 lint: bootstrap ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy include local
 
-lock: bootstrap ## resolve the requirements into the two lock files
+lock: bootstrap ## resolve the requirements into the lock files
 	@$(PYTHON) local/bootstrap.py --uv > /dev/null
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  requirements.txt requirements-local.txt -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  include/astro_sdk/requirements.txt -o include/astro_sdk/requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  local/feast-requirements.txt -o local/feast-requirements.lock
 
 bench: bootstrap ## measure what the documents claim, into .local/bench.json
 	@.venv/bin/python -m local.bench
+
+bench-feast: bootstrap ## measure the training set of a year against Feast, into .local/bench.json
+	@$(PYTHON) local/bootstrap.py --feast
+	@.venv/bin/python -m local.bench_feast
 
 clean: bootstrap ## stop, and remove all data of the local runtime (the environments stay)
 	@$(LOCAL) clean

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local import bench_ingest
+from local import bench_features, bench_ingest
 from local.settings import REPO, LocalError, Settings, load, write_private
 
 # What Airflow alone needs for a day of six trivial tasks in five partitioned DAGs, on the same two cores.
@@ -27,17 +27,28 @@ def main() -> int:
     """Measure, print a table, write the file."""
     try:
         here = load()
-        figures = {**measure_parsing(here.dags), **bench_ingest.measure(), **read_replay(here)}
+        measured = {**measure_parsing(here.dags), **bench_ingest.measure(), **bench_features.measure()}
+        report(here, {**measured, **read_replay(here)})
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def report(settings: Settings, figures: dict[str, Any]) -> None:
+    """Print the figures, and put them into the file beside those that other commands measured."""
     table = Table("figure", "value")
     for name, value in figures.items():
         table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
     Console().print(table)
-    here.home.mkdir(parents=True, exist_ok=True)
-    write_private(here.home / "bench.json", json.dumps(figures, indent=2) + "\n")
-    return 0
+    path = settings.home / "bench.json"
+    try:
+        known = json.loads(path.read_text()) if path.exists() else {}
+        merged = {**known, **figures}
+    except (ValueError, TypeError) as error:
+        raise LocalError(f"{path} does not hold figures ({error}). Remove it, then measure again.") from error
+    settings.home.mkdir(parents=True, exist_ok=True)
+    write_private(path, json.dumps(merged, indent=2) + "\n")
 
 
 def measure_parsing(dags: Path) -> dict[str, float]:

@@ -1,90 +1,60 @@
 """What ingestion costs: a year of drops against a bare COPY of the same files, and the memory that a big drop takes.
 
-It has a server of its own, with the settings of `make run`, in a temporary folder. What is measured runs in a fresh
-process, `python -m local.bench_ingest write | copy | ingest | load`. The one that starts them stays small: Linux
-counts what a parent holds when it forks as the child's.
+What is measured runs in a fresh process, `python -m local.bench_ingest write | copy | ingest | load`.
 """
 
 import csv
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import date
 from itertools import cycle, islice, product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from local import postgres
-from local.settings import MARKER, REPO, LocalError, Settings
+from local import bench_server
+from local.bench_server import Bench, Figures
 
-if TYPE_CHECKING:
-    from include.core.domain import Domain, Source
-
+MODULE = "local.bench_ingest"
 ROUNDS = 3
-RUN = "manual__bench"
 # A big drop is a month of the timetable in one file. The bigger one has ten times its lines, each with its own key.
 SOURCE = "schedule"
 MONTH = "2013-01-*"
 BIG = {"1x": (date(2013, 1, 1), 1), "10x": (date(2013, 1, 2), 10)}
-FOREIGN_PREFIXES = ("AIRFLOW_", "AWS_", "COLD_", "LANDING_", "PG")
-
-Figures = dict[str, float]
 
 
 def measure() -> Figures:
     """Seconds of a year's ingestion over those of COPY, and peak memory in MB for a file of one and of ten months."""
-    # A short path, for the server's socket lies in it.
-    short = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108
-    with tempfile.TemporaryDirectory(prefix="fl-", dir=short) as folder:
-        home = Path(folder)
-        home.chmod(0o711)  # the server may run as another user than this one
-        settings = Settings(home=home / "pg", airflow_port=0, mlflow_port=0, dags=REPO / "dags")
-        settings.home.mkdir()
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN_PREFIXES)}
-        clean |= {"AIRFLOW_HOME": str(home / "airflow"), "PYTHONPATH": str(REPO)}
-        clean |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins")}
-        postgres.start(settings, clean | {MARKER: str(settings.home), "SPT_NOENV": "1"})
-        try:
-            return _measure(settings, home, clean)
-        finally:
-            postgres.stop(settings)
+    bench_server.say("Ingesting a year, and copying it, three times each")
+    with bench_server.server() as bench:
+        return _measure(bench)
 
 
-def _measure(settings: Settings, home: Path, environment: dict[str, str]) -> Figures:
-    year, month = (environment | {"LANDING_URI": (home / name).as_uri()} for name in ("year", "month"))
-    _run(settings, "warehouse", year, "write", str(home / "year"), str(home / "month"))
-    commands = {"copy": ("copy", str(home / "year")), "ingest": ("ingest",)}
+def _measure(bench: Bench) -> Figures:
+    year = str(bench.home / "year")
+    bench.run(MODULE, "write", year, str(bench.home / "month"))
+    commands = {"copy": ("copy", year), "ingest": ("ingest",)}
     seconds: dict[str, list[float]] = {way: [] for way in commands}
     for number in range(ROUNDS):
         for way, command in commands.items():
-            with _fresh_database(settings, f"{way}_{number}") as database:
-                seconds[way].append(_run(settings, database, year, *command)["seconds"])
+            with bench.fresh_database(f"{way}_{number}") as database:
+                seconds[way].append(bench.run(MODULE, *command, database=database)["seconds"])
     copy, ingest = (statistics.median(taken) for taken in seconds.values())
     figures = {"ingest_vs_copy": ingest / copy, "ingest_seconds": ingest, "copy_seconds": copy}
-    with _fresh_database(settings, "memory") as database:
+    with bench.fresh_database("memory") as database:
         for size, (day, _) in BIG.items():
-            figures[f"ingest_peak_mb_{size}"] = _run(settings, database, month, "load", day.isoformat())["peak_mb"]
+            loaded = bench.run(MODULE, "load", day.isoformat(), database=database, landing="month")
+            figures[f"ingest_peak_mb_{size}"] = loaded["peak_mb"]
     return figures
 
 
 def write(year: Path, month: Path) -> Figures:
-    """Make the tables, load the reference tables, write the drops of the year, and the big ones into `month`."""
-    from include.dataops import preparation, reference
-    from include.flights.domain import domain
-
-    preparation.create_tables(domain)
-    reference.load_files(reference.find_files(domain))
-    reference.publish(domain, reference.Way.COPY)
-    preparation.write_sample_drops(domain)
+    """Prepare the year, and write the big drops into `month`."""
+    domain = bench_server.prepare()
     lines = []
     for path in sorted(year.glob(f"{MONTH}/{SOURCE}.csv")):
         with path.open() as file:
@@ -135,7 +105,7 @@ def ingest() -> Figures:
     for last in (domain.first_day, domain.last_day):
         started = time.perf_counter()
         for source in domain.sources:
-            _load(domain, source, domain.first_day, last)
+            bench_server.load_source(domain, source, domain.first_day, last)
         seconds = time.perf_counter() - started
     return {"seconds": seconds}
 
@@ -144,46 +114,9 @@ def load(day: date) -> Figures:
     """Peak memory in MB of this process, after it has loaded one big drop."""
     from include.flights.domain import domain
 
-    _load(domain, domain.source(SOURCE), day, day)
+    bench_server.load_source(domain, domain.source(SOURCE), day, day)
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
-
-
-def _load(domain: "Domain", source: "Source", start: date, end: date) -> None:
-    from include.dataops import landing
-
-    counts = landing.load_source(domain, source, start, end, RUN)
-    if counts["raw_rows"] < 0.999 * counts["lines"]:
-        # A measurement of rows that are put aside would tell nothing of loading.
-        raise LocalError(f"Too many lines of {source.name} were put aside: {counts}")
-
-
-@contextmanager
-def _fresh_database(settings: Settings, name: str) -> Iterator[str]:
-    """A copy of the prepared database, without what the one before left to write to disk."""
-    with closing(postgres.connect(settings, "postgres")) as connection, connection.cursor() as cursor:
-        identifier = sql.Identifier(name)
-        cursor.execute(sql.SQL("create database {} template warehouse").format(identifier))
-        cursor.execute("checkpoint")
-        yield name
-        cursor.execute(sql.SQL("drop database {}").format(identifier))
-
-
-def _run(settings: Settings, database: str, environment: dict[str, str], *arguments: str) -> Figures:
-    """Run one of the functions above in a process of its own; returns what it measured."""
-    warehouse = {"conn_type": "postgres", "host": str(postgres.socket_folder(settings)), "schema": database}
-    result = subprocess.run(
-        [sys.executable, "-m", "local.bench_ingest", *arguments],
-        cwd=REPO,
-        env=environment | {"AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse | {"login": "postgres"})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise LocalError(f"The measurement of ingestion failed:\n{result.stderr.strip()}")
-    figures: Figures = json.loads(result.stdout.splitlines()[-1])
-    return figures
 
 
 def main(command: str, *arguments: str) -> int:

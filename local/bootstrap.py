@@ -1,7 +1,8 @@
-"""Make the two environments from their lock files, on a bare Python 3.11 or 3.12.
+"""Make the environments from their lock files, on a bare Python 3.11 or 3.12.
 
     python3 local/bootstrap.py          make what is missing or out of date
     python3 local/bootstrap.py --uv     fetch uv as well, for `make lock`
+    python3 local/bootstrap.py --feast  make Feast's environment as well, for `make bench-feast`
 
 Only the standard library is used, and nothing that Python 3.7 does not understand: an interpreter that is too
 old has to get as far as saying so. Nothing is installed outside the project's folder.
@@ -22,6 +23,7 @@ ENVIRONMENTS = (
     (REPO / ".venv", REPO / "requirements.lock"),
     (REPO / ".venv-astro-sdk", REPO / "include" / "astro_sdk" / "requirements.lock"),
 )
+FEAST_ENVIRONMENT = (REPO / ".venv-feast", REPO / "local" / "feast-requirements.lock")
 UV_FOLDER = REPO / ".local" / "uv"
 UV_REQUIREMENT = "uv>=0.8,<1"
 FREE_BYTES_NEEDED = 5 * 1024**3
@@ -32,7 +34,8 @@ def main() -> None:
     use_a_supported_python()
     if "--uv" in sys.argv[1:]:
         fetch_uv()
-    for environment, lock in ENVIRONMENTS:
+    wanted = [*ENVIRONMENTS, FEAST_ENVIRONMENT] if "--feast" in sys.argv[1:] else ENVIRONMENTS
+    for environment, lock in wanted:
         if not is_current(environment, lock):
             make(environment, lock)
 

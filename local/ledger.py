@@ -42,7 +42,9 @@ from quality.partitions group by source order by source
 """
 
 FEATURE_ROWS = """
-select view, sum(row_count)::int as row_count from features.partitions group by view order by view
+select view, sum(row_count)::int as row_count
+from features.partitions join features.views using (view)
+where kind = 'features' group by view order by view
 """
 
 DAYS_PER_STAGE = """
