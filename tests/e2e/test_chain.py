@@ -1,4 +1,5 @@
-"""The chain under a real scheduler, in a drill: a day halts, is waived, is corrected; a drop is late, one never comes.
+"""The chain under a real scheduler, in a drill: a day halts, is waived, is corrected; one comes before its time; a drop
+is late, one never comes.
 
 The drill runs once. After each step it notes what it sees, and the tests look at these notes.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from local import postgres, processes
+from local import checksums, postgres, processes
 from local.airflow_api import AirflowApi
 from local.settings import ADMIN, Settings, port_is_free
 from tests.conftest import REPO
@@ -24,7 +25,7 @@ from tests.ports import free_port
 from tests.toy_domain.domain import domain
 from tests.toy_domain.feed import as_csv, rows_of
 
-GOOD, BAD, NEXT, LATE, NEVER = (domain.first_day + timedelta(days=n) for n in range(5))
+GOOD, BAD, NEXT, LATE, EARLY, NEVER = (domain.first_day + timedelta(days=n) for n in range(6))
 COPIED = ("dags", "include", "plugins", "local", "tests")
 ENVIRONMENTS = (".venv", ".venv-astro-sdk")
 WITHIN_SECONDS = 180
@@ -51,8 +52,8 @@ class Runtime:
         assert changed == 1, "a fork changes one line"
         file.write_text(text)
 
-    def command(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m local <name>` of the copy."""
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m <arguments>` of the copy."""
         environment = os.environ | {
             "FLIGHTLINE_HOME": str(self.settings.home),
             "FLIGHTLINE_AIRFLOW_PORT": str(self.settings.airflow_port),
@@ -60,7 +61,7 @@ class Runtime:
             "FLIGHTLINE_CACHE": str(self.settings.home / "cache"),
         }
         return subprocess.run(
-            [self.project / ".venv" / "bin" / "python", "-m", "local", name],
+            [self.project / ".venv" / "bin" / "python", "-m", *arguments],
             cwd=self.project,
             env=environment,
             capture_output=True,
@@ -99,6 +100,7 @@ class Notes:
     features: dict[date, int]
     waivers: list[tuple]
     contents: dict[date, int]
+    checksums: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +109,11 @@ def runtime(tmp_path_factory):
     runtime = Runtime(tmp_path_factory.mktemp("e2e"))
     write_drop(runtime, BAD, rows_of(BAD)[:3])
     try:
-        started = runtime.command("up")
+        started = runtime.command("local", "up")
         assert started.returncode == 0, started.stdout + started.stderr
         yield runtime
     finally:
-        stopped = runtime.command("stop")
+        stopped = runtime.command("local", "stop")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert runtime.left_over() == []
     assert port_is_free(runtime.settings.airflow_port)
@@ -143,11 +145,18 @@ def drill(runtime) -> dict[str, Notes]:
 
     for day in (LATE, NEVER):
         landed(runtime, day).unlink()
+    api.trigger("ingest_sources", "early", {}, EARLY.isoformat())
+    wait(lambda: task_state(api, "build_features", EARLY, "build_views") == "deferred", api.runs_by_state)
     api.trigger("ingest_sources", "late", {}, LATE.isoformat())
     wait(lambda: task_state(api, "ingest_sources", LATE, "stage_drop") == "deferred", api.runs_by_state)
     notes["late"] = take_notes(runtime, api)
     write_drop(runtime, LATE, rows_of(LATE))
-    wait(lambda: runtime.stage(LATE, "monitored"), api.runs_by_state)
+    wait(lambda: runtime.stage(LATE, "monitored") and runtime.stage(EARLY, "monitored"), api.runs_by_state)
+    notes["out of order"] = take_notes(runtime, api)
+    for day in (LATE, EARLY):
+        api.trigger("ingest_sources", f"in_order_{day}", {}, day.isoformat())
+        wait(lambda day=day: states(api, "monitor_drift", day) == ["success", "success"], api.runs_by_state)
+    notes["in order"] = take_notes(runtime, api)
     api.trigger("ingest_sources", "never", {}, NEVER.isoformat())
     wait(lambda: states(api, "ingest_sources", NEVER) == ["failed"], api.runs_by_state)
     notes["end"] = take_notes(runtime, api)
@@ -182,6 +191,7 @@ def take_notes(runtime: Runtime, api: AirflowApi) -> Notes:
         features=dict(runtime.rows("select as_of, count(*) from features.visits_due group by 1")),
         waivers=runtime.rows("select as_of, waived_by, reason, checks from quality.waivers"),
         contents=dict(runtime.rows("select as_of, count(*) from quality.drops group by 1")),
+        checksums=checksums.checksums(runtime.settings),
     )
 
 
@@ -277,7 +287,16 @@ def test_a_corrected_drop_replaces_the_day_down_the_chain_and_the_ledger_keeps_b
     assert corrected.features == {GOOD: 8, BAD: 8, NEXT: 8}
     assert corrected.contents == {GOOD: 1, BAD: 2, NEXT: 1}
     assert corrected.waivers == drill["waived"].waivers
-    assert "Replay the days after it" in corrected.alerts[BAD, "corrected_drop"][1]
+    assert "They are built again" in corrected.alerts[BAD, "corrected_drop"][1]
+
+
+def test_the_features_that_read_the_corrected_drop_are_built_again_with_it(drill, runtime):
+    rate = runtime.rows(f"select ward, long_share_3d from features.ward_history where as_of = '{NEXT}' order by 1")
+    minutes = [row for day in (GOOD, BAD, NEXT) for row in rows_of(day) if row[4] != ""]
+    for ward, share in rate:
+        long = [row[4] >= 30 for row in minutes if row[1] == ward]
+        assert share == pytest.approx(sum(long) / len(long))
+    assert runtime.rows("select distinct state from features.freshness") == [("fresh",)]
 
 
 def test_a_late_drop_is_waited_for_without_a_worker_and_then_loaded(drill):
@@ -291,6 +310,13 @@ def test_a_late_drop_is_waited_for_without_a_worker_and_then_loaded(drill):
     assert "monitored" in drill["end"].stages[LATE]
 
 
+def test_a_day_that_came_before_the_one_it_reads_ends_as_if_it_had_come_after_it(drill):
+    out_of_order, in_order = drill["out of order"], drill["in order"]
+    assert out_of_order.features[LATE] == out_of_order.features[EARLY] == 8
+    assert {name for name, found in out_of_order.checksums.items() if found != in_order.checksums[name]} == set()
+    assert f"{LATE} of visits (not ingested)" in drill["late"].alerts[EARLY, "waits"][1]
+
+
 def test_a_drop_that_never_comes_fails_with_the_path_it_was_looked_for_at(drill, runtime):
     subject, told = drill["end"].alerts[NEVER, "task_failed"]
     assert subject == "ingest_sources.stage_drop"
@@ -301,3 +327,13 @@ def test_a_drop_that_never_comes_fails_with_the_path_it_was_looked_for_at(drill,
 def test_no_text_of_a_drop_is_left_in_staging(drill, runtime):
     tables = {name for (name,) in runtime.rows("select tablename from pg_tables where schemaname = 'staging'")}
     assert {name for name in tables if not name.startswith("reference_")} == set()
+
+
+def test_the_registry_is_printed_with_what_each_view_lacks(drill, runtime):
+    printed = runtime.command("local.features")
+    assert printed.returncode == 0, printed.stderr
+    for view in domain.built_views:
+        assert re.search(
+            rf"{view.name} +{view.kind} +{view.owner} +{view.version} +{view.reach} +5 of 5 *$", printed.stdout, re.M
+        )
+    assert "stale" in printed.stdout and "Not built" not in printed.stdout
