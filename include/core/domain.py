@@ -33,6 +33,9 @@ COLUMN_TYPES = (
 LABELS = "labels"
 EVENT_DAY = "event_day"
 
+# Columns beside the features in a training set, and beside them in drift.
+NO_FEATURES = ("as_of", "entity_id", "label", "probability")
+
 # Columns of every table of raw, and those that Postgres gives to every table.
 RESERVED = ("as_of", "line", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 
@@ -141,7 +144,7 @@ class Reference:
 class Candidate:
     """One model to try: `build` is 'package.module:function', called with `params`, returns an estimator.
 
-    `trusted_types` are the types beyond those of scikit-learn's own that its artifact may hold.
+    `trusted_types` are the types beyond those that skops trusts that its artifact may hold.
     """
 
     name: str
@@ -241,6 +244,10 @@ class Domain:
         if self.unit not in {view.name for view in self.views}:
             raise DomainError(f"unit names the view {self.unit!r}, but sql/features/{self.unit}.sql is missing")
         self._check_labels()
+        names = [feature.name for feature in self.features]
+        _refuse_repeated("feature", names)
+        if taken := sorted(set(NO_FEATURES) & set(names)):
+            raise DomainError(f"a feature cannot be called {', '.join(taken)}: rows have a column of that name already")
         have = {column.name for column in self.view(self.unit).entity}
         for view in self.views:
             lost = {column.name for column in view.entity} - have

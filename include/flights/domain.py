@@ -9,6 +9,10 @@ from pathlib import Path
 from include.core.domain import Candidate, Costs, Domain, Gate, Retraining, Windows
 from include.flights.sources import ACTUALS, REFERENCES, SCHEDULE, WEATHER
 
+# What the candidates hold beyond what skops trusts: the choice of their columns, and grown trees.
+SELECTOR = "sklearn.compose._column_transformer.make_column_selector"
+TREES = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+
 domain = Domain(
     name="flights",
     folder=Path(__file__).parent,
@@ -30,13 +34,13 @@ domain = Domain(
             "logistic_regression",
             "include.flights.model:logistic_regression",
             {"C": 0.05},
-            trusted_types=("numpy.dtype",),
+            trusted_types=("numpy.dtype", SELECTOR),
         ),
         Candidate(
             "gradient_boosting",
             "include.flights.model:gradient_boosting",
             {"learning_rate": 0.05, "max_iter": 150, "max_leaf_nodes": 15, "min_samples_leaf": 200},
-            trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
+            trusted_types=(TREES, SELECTOR),
         ),
     ),
     # A traveller who was not warned loses three times what a needless warning costs.

@@ -1,19 +1,18 @@
 """The candidates: scikit-learn pipelines that carry their own preprocessing.
 
 Each takes a pandas DataFrame with the columns of the feature views (text columns are categories, the rest are
-numbers, with NaN where a value is missing) and a boolean label.
+numbers, with NaN where a value is missing) and a boolean label. It uses the columns that it is fitted on, whichever
+these are, so that a new feature view needs no change here. `without` names columns that a candidate leaves out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from include.flights.domain import domain
-
 SEED = 2013
-CATEGORIES = [feature.name for feature in domain.features if feature.type == "text"]
-NUMBERS = [feature.name for feature in domain.features if feature.type != "text"]
+CYCLIC = ["hour", "day_of_week"]
 
 
-def logistic_regression(**params: Any) -> Any:
+def logistic_regression(without: Sequence[str] = (), **params: Any) -> Any:
     """A regularised linear model over scaled numbers and one-hot categories; hour and weekday are categories too."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -21,22 +20,22 @@ def logistic_regression(**params: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    cyclic = ["hour", "day_of_week"]
-    numbers = [name for name in NUMBERS if name not in cyclic]
+    categories = OneHotEncoder(min_frequency=50, handle_unknown="infrequent_if_exist")
     prepare = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
             (
-                "categories",
-                OneHotEncoder(min_frequency=50, handle_unknown="infrequent_if_exist"),
-                CATEGORIES + cyclic,
+                "numbers",
+                make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()),
+                _columns("number", [*CYCLIC, *without]),
             ),
+            ("categories", categories, _columns("object", without)),
+            ("cyclic", categories, [name for name in CYCLIC if name not in without]),
         ]
     )
     return make_pipeline(prepare, LogisticRegression(max_iter=500, random_state=SEED, **params))
 
 
-def gradient_boosting(**params: Any) -> Any:
+def gradient_boosting(without: Sequence[str] = (), **params: Any) -> Any:
     """Boosted trees over binned features; missing values and categories are the trees' own business."""
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -48,9 +47,16 @@ def gradient_boosting(**params: Any) -> Any:
             (
                 "categories",
                 OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, min_frequency=50),
-                CATEGORIES,
+                _columns("object", without),
             ),
-            ("numbers", "passthrough", NUMBERS),
+            ("numbers", "passthrough", _columns("number", without)),
         ]
     )
     return make_pipeline(prepare, HistGradientBoostingClassifier(random_state=SEED, **params))
+
+
+def _columns(dtype: str, without: Sequence[str]) -> Any:
+    """What chooses the columns of a dtype, except some, when the estimator is fitted."""
+    from sklearn.compose import make_column_selector
+
+    return make_column_selector(rf"^(?!(?:{'|'.join(without)})$)", dtype_include=dtype)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from include.core import warehouse
 from include.core.domain import Candidate, Domain
 from include.core.ledger import NotReadyError
+from include.modelops import card as model_card
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,12 +61,15 @@ def register(
     data_hash: str,
     measured: dict[str, dict[str, float]],
     profile: dict[str, dict[str, Any]],
+    card: str,
     airflow_run: str,
 ) -> int:
     """Log the fitted model, register it, give it the alias `challenger` and write it to the warehouse.
 
     `measured` holds the measures of every candidate on the validation window, `profile` the reference shares and
-    edges of every feature. Returns the version's number; a second call with the same fingerprint returns the first's.
+    edges of every feature. `card` is kept beside the model and is the version's description, as far as there is room;
+    a description that is there stays. Returns the version's number; a second call with the same fingerprint returns
+    the first's.
     """
     import mlflow
 
@@ -79,6 +83,7 @@ def register(
             mlflow.log_params({"fitted_from": fitted[0], "fitted_through": fitted[1], "data_hash": data_hash})
             for name, numbers in measured.items():
                 mlflow.log_metrics({f"validation_{measure}_{name}": value for measure, value in numbers.items()})
+            mlflow.log_text(card, model_card.FILE)
             with warnings.catch_warnings():
                 # skops looks at every loaded module for the home of a type, and wakes Airflow's deprecations.
                 warnings.simplefilter("ignore")
@@ -91,6 +96,8 @@ def register(
                     pip_requirements=[f"{name}=={metadata.version(name)}" for name in MODEL_REQUIREMENTS],
                 )
         version = mlflow.register_model(logged.model_uri, domain.name, tags={FINGERPRINT: print_of_version})
+    if not version.description:
+        client.update_model_version(domain.name, version.version, model_card.shortened(card))
     client.set_registered_model_alias(domain.name, "challenger", version.version)
     number = int(version.version)
     _keep(domain, number, candidate, version, trained_as_of, fitted, data_hash, profile)

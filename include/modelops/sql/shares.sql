@@ -1,9 +1,11 @@
 -- One row per feature and bin of the champion's profile, or of the day: the share then and the share now.
+-- A feature that is newer than the champion has no share to compare with, and no row.
 -- Numbers fall into the bins that the profile's edges cut, categories into their own or, if rare or new, into 'other'.
 with values as (
     select unpivoted.key as feature, unpivoted.value
     from scored_rows
     cross join lateral jsonb_each_text(to_jsonb(scored_rows) - 'as_of' - 'entity_id') as unpivoted
+    where unpivoted.key in (select feature from ml.reference_profiles where model_version = %(version)s)
 ),
 binned as (
     select
