@@ -16,6 +16,14 @@ from include.core.errors import DomainError
 
 # Tables of the schema `features` that are no views.
 RESERVED = ("views", "partitions", "statistics", "freshness", "registry")
+# What a definition of sql/schema creates, in a normalised statement.
+CREATED = re.compile(
+    r"\bcreate (?:or replace )?(?:[a-z]+ )*?(?:table|view|function|procedure|aggregate|type|domain) (?:if not exists )?"
+    r"(\w+(?: \. \w+)?)"
+)
+# The tokens of SQL: a text, a quoted name, a remark, the ends of a comment, a word, a sign.
+OUTSIDE = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*|\*/|\w+|\S""")
+IN_COMMENT = re.compile(r"/\*|\*/")
 FEATURE_TYPES = ("text", "boolean", "smallint", "integer", "bigint", "double precision", "date")
 
 
@@ -78,6 +86,8 @@ class FeatureView:
         columns = {
             kind: tuple(_column(path, value) for key, value in header if key == kind) for kind in ("entity", "feature")
         }
+        for found in columns.values():
+            _check_names(path, [column.name for column in found])
         if not columns["feature"]:
             raise DomainError(f"{path.name} declares no feature; add a line '-- feature: name type, meaning'")
         return cls(
@@ -92,7 +102,7 @@ class FeatureView:
             version=_version(
                 normalised(text),
                 single["lookback"],
-                *(f"{column.name} {column.type}" for kind in columns.values() for column in kind),
+                *(f"{kind} {column.name} {column.type}" for kind, found in columns.items() for column in found),
             ),
         )
 
@@ -115,7 +125,7 @@ def read_views(folder: Path) -> tuple[FeatureView, ...]:
             if path.stem in alone:
                 raise DomainError(f"more than one view is called {path.stem}; rename one of the files")
             alone[path.stem] = FeatureView.read(path)
-    reads = {name: _named("features", view.sql) & set(alone) - {name} for name, view in alone.items()}
+    reads = {name: _named("features", view.sql) & set(alone) for name, view in alone.items()}
     try:
         order = tuple(TopologicalSorter({name: sorted(below) for name, below in sorted(reads.items())}).static_order())
     except CycleError as error:
@@ -128,13 +138,18 @@ def read_views(folder: Path) -> tuple[FeatureView, ...]:
 
 
 def normalised(text: str) -> str:
-    """SQL without comments and spacing, except in texts between quotes."""
-    tokens = re.findall(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\s+|.[^\s'/-]*", text, flags=re.DOTALL)
-    kept = (" " if token.isspace() or token.startswith(("--", "/*")) else token for token in tokens)
-    return re.sub(r"('(?:[^']|'')*')|\s+", lambda match: match[1] or " ", "".join(kept)).strip()
+    """The words and signs of SQL, one space between them, without comments; texts between quotes as they are."""
+    found, position, depth = [], 0, 0
+    while token := (IN_COMMENT if depth else OUTSIDE).search(text, position):
+        position = token.end()
+        if token[0] in ("/*", "*/"):
+            depth = max(depth + (1 if token[0] == "/*" else -1), 0)  # comments may be nested
+        elif not token[0].startswith("--"):
+            found.append(token[0])
+    return " ".join(found)
 
 
-def _connected(view: FeatureView, below: list[FeatureView], definitions: Mapping[str, str]) -> FeatureView:
+def _connected(view: FeatureView, below: list[FeatureView], definitions: Mapping[str, list[str]]) -> FeatureView:
     """The view with what follows from the views that it reads."""
     for other in below:
         if other.kind is not Kind.TALLY and view.kind is Kind.TALLY:
@@ -151,36 +166,45 @@ def _connected(view: FeatureView, below: list[FeatureView], definitions: Mapping
     )
 
 
-def _definitions(folder: Path) -> dict[str, str]:
-    """What the files of sql/schema define: the normalised text of the file by the object's name with its schema."""
-    found = {}
+def _definitions(folder: Path) -> dict[str, list[str]]:
+    """What the files of sql/schema define: the normalised texts of its files by the object's name."""
+    found: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.sql")):
         text = normalised(path.read_text())
-        objects = re.findall(
-            r"\bcreate\s+(?:or replace )?(?:table|view|function)\s+(?:if not exists )?([\w.]+)",
-            text,
-            flags=re.IGNORECASE,
-        )
-        found.update(dict.fromkeys(objects, text))
+        for name in set(CREATED.findall(_names(text))):
+            found.setdefault(name, []).append(text)
     return found
 
 
-def _definitions_of(statement: str, definitions: Mapping[str, str]) -> list[str]:
+def _definitions_of(statement: str, definitions: Mapping[str, list[str]]) -> list[str]:
     """The texts that define what the statement names, and what those name in turn."""
-    texts: list[str] = []
+    texts: set[str] = set()
     unread = [statement]
     while unread:
-        text = unread.pop()
-        for name, definition in definitions.items():
-            if definition not in texts and re.search(rf"\b{re.escape(name)}\b", text):
-                texts.append(definition)
-                unread.append(definition)
+        names = _names(unread.pop())
+        for name, defined in definitions.items():
+            if not texts.issuperset(defined) and re.search(rf"\b{re.escape(name)}\b", names):
+                texts.update(defined)
+                unread.extend(defined)
     return sorted(texts)
 
 
 def _named(schema: str, text: str) -> set[str]:
     """What a statement names of a schema."""
-    return set(re.findall(rf"\b{schema}\.(\w+)", normalised(text)))
+    return set(re.findall(rf"\b{schema} \. (\w+)", _names(normalised(text))))
+
+
+def _names(statement: str) -> str:
+    """A normalised statement with its names as Postgres has them, were they written in capitals or between quotes."""
+    return statement.replace('"', "").lower()
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name) or name == "as_of":
+            raise DomainError(f"{path.name}: {name!r}: use lower case letters, digits and underscores, and not as_of")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DomainError(f"{path.name} declares {', '.join(repeated)} more than once")
 
 
 def _column(path: Path, declaration: str) -> Feature:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.core import ledger, warehouse
 from include.core.domain import Domain, days_between
+from include.core.errors import DomainError
 from include.core.feature_view import FeatureView, Kind
 from include.core.ledger import NotReadyError, Stage
 from include.dataops import archive, feature_registry, feature_statistics
@@ -155,14 +156,28 @@ def _replace(cursor: "Cursor", domain: Domain, view: FeatureView, start: date, e
     cursor.execute(sql.SQL("delete from {} where as_of between %(start)s and %(end)s").format(table), interval)
     columns = sql.SQL(", ").join(map(sql.Identifier, ("as_of", *(column.name for column in view.columns))))
     cursor.execute(
-        sql.SQL("insert into {} ({}) select {} from ({}) as built").format(table, columns, columns, sql.SQL(view.sql)),
+        sql.SQL("insert into {} ({}) select {} from ({}\n) as built").format(
+            table, columns, columns, sql.SQL(view.sql)
+        ),
         interval,
     )
     rows: int = cursor.rowcount
     cursor.execute(
         sql.SQL(warehouse.statement("dataops/record_features")).format(table=table),
-        {**interval, "view": view.name, "first_day": domain.first_day},
+        {
+            **interval,
+            "view": view.name,
+            "version": view.version,
+            "sources": list(view.sources),
+            "reach": view.reach,
+            "first_day": domain.first_day,
+        },
     )
+    within = sum(number for (number,) in cursor.fetchall())
+    if within != rows:
+        raise DomainError(
+            f"{view.name}.sql gives {rows - within} rows of days outside {start} to {end}: limit its as_of by them."
+        )
     if view.kind is not Kind.TALLY:
         feature_statistics.record(cursor, view, start, end)
     return rows

@@ -18,6 +18,10 @@ MISSING = "missing"
 OTHER_VERSION = "another version"
 OTHER_DROPS = "other drops"
 
+# Whoever reads several tables as one sees them all from before a change of their shape, or all from after it.
+KEEP_OUT_CHANGES = "lock table features.views in share mode"
+KEEP_READERS_OUT = "lock table features.views in share row exclusive mode"
+
 # {view: {day: why it is stale}}
 Stale = dict[str, dict[date, str]]
 
@@ -29,6 +33,7 @@ def register(cursor: "Cursor", domain: Domain) -> None:
     count as built any more. A view whose file is gone leaves the registry; its table stays.
     """
     warehouse.lock(cursor, "schema")
+    cursor.execute(KEEP_READERS_OUT)
     for file in sorted((domain.folder / "sql" / "schema").glob("*.sql")):
         cursor.execute(file.read_text())
     for position, view in enumerate(domain.built_views):
@@ -93,7 +98,10 @@ def _make_table(cursor: "Cursor", domain: Domain, view: FeatureView) -> None:
                 )
         return
     cursor.execute(sql.SQL("drop table if exists {}").format(table_of(view)))
-    cursor.execute("delete from features.partitions where view = %s", (view.name,))
+    for known in ("partitions", "statistics"):
+        cursor.execute(
+            sql.SQL("delete from {} where view = %s").format(sql.Identifier("features", known)), (view.name,)
+        )
     cursor.execute(
         sql.SQL("create table {} ({}, primary key ({}))").format(
             table_of(view),

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from psycopg2.sql import Composable
 
 # How many values a text has is counted; of what can be added up, this is measured.
-MEASURES = ("avg", "stddev_samp", "min", "max")
-# What a type is added up as: a binary fraction adds up to something else in another order.
+SUMS, ENDS = ("avg", "stddev_samp"), ("min", "max")
+MEASURES = (*SUMS, *ENDS)
+# What is added up in its place: a binary fraction adds up to something else in another order.
 SUMMED_AS = {"boolean": "integer", "double precision": "numeric"}
 
 
@@ -49,8 +50,10 @@ def _aggregates(number: int, feature: Feature) -> dict[str, "Composable"]:
     if feature.type in ("text", "date"):
         found[f"distinct_{number}"] = sql.SQL("count(distinct {})").format(column)
         return found
-    value = sql.SQL("{}::{}").format(column, sql.SQL(SUMMED_AS.get(feature.type, feature.type)))
+    compared = sql.SQL("{}::integer").format(column) if feature.type == "boolean" else column
+    summed = sql.SQL("{}::{}").format(column, sql.SQL(SUMMED_AS.get(feature.type, feature.type)))
     for measure in MEASURES:
+        value = summed if measure in SUMS else compared
         found[f"{measure}_{number}"] = sql.SQL("{}({})").format(sql.SQL(measure), value)
     return found
 

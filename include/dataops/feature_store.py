@@ -43,11 +43,21 @@ class TrainingSet:
         keys = self.rows.select([name for name in self.rows.column_names if name in KEYS])
         features = self.rows.drop_columns(keys.column_names)
         # Numbers become float64 here and not in pandas, which would copy all of them once more.
-        kinds = (field.type if pa.types.is_string(field.type) else pa.float64() for field in features.schema)
-        frame = features.cast(pa.schema(zip(features.column_names, kinds, strict=True))).to_pandas()
+        frame = pa.table({name: _as_number(features[name]) for name in features.column_names}).to_pandas()
         texts = frame.select_dtypes("object").columns
         frame[texts] = frame[texts].where(frame[texts].notna(), float("nan"))
         return keys.to_pandas(date_as_object=True), frame
+
+
+def _as_number(values: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Everything but text as float64: a day as its number since 1970, a large whole number to the nearest."""
+    import pyarrow as pa
+
+    if pa.types.is_string(values.type):
+        return values
+    if pa.types.is_date32(values.type):
+        values = values.cast(pa.int32())
+    return values.cast(pa.float64(), safe=False)
 
 
 KEYS = ("as_of", "entity_id", "label")
@@ -65,11 +75,18 @@ def training_set(
     domain.check_days(start, end)
     bound = bounds(domain, start, end, known_at)
     with warehouse.transaction() as cursor:
-        # What is found fresh has to be what is read, whatever is built meanwhile.
-        cursor.execute("set transaction isolation level repeatable read")
+        one_moment(cursor)
         require_fresh(cursor, domain, bound, labels=labels)
         warehouse.join_by_hash(cursor)
         return read(cursor, domain, statement(domain, labels=labels), bound, labels=labels)
+
+
+def one_moment(cursor: "Cursor") -> None:
+    """Let the transaction, which this has to begin, see the tables as they are now, whatever is built meanwhile: what
+    is found fresh has to be what is read.
+    """
+    cursor.execute("set transaction isolation level repeatable read")
+    cursor.execute(feature_registry.KEEP_OUT_CHANGES)
 
 
 def bounds(domain: Domain, start: date, end: date, known_at: date | None) -> dict[str, date]:

@@ -60,7 +60,7 @@ def freeze_snapshot(domain: Domain, as_of: date) -> str:
     windows = cut(domain, as_of)
     bound = feature_store.bounds(domain, windows.fit[0], windows.gate[1], as_of)
     with warehouse.transaction() as cursor:
-        cursor.execute("set transaction isolation level repeatable read")
+        feature_store.one_moment(cursor)
         feature_store.require_fresh(cursor, domain, bound, labels=True)
         warehouse.join_by_hash(cursor)
         cursor.execute(sql.SQL("drop table if exists {}").format(_snapshot(as_of)))

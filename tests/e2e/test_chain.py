@@ -292,7 +292,7 @@ def test_a_corrected_drop_replaces_the_day_down_the_chain_and_the_ledger_keeps_b
 
 def test_the_features_that_read_the_corrected_drop_are_built_again_with_it(drill, runtime):
     rate = runtime.rows("select ward, long_share_3d from features.ward_history where as_of = '2020-02-28' order by 1")
-    assert NEXT == date(2020, 2, 28)
+    assert date(2020, 2, 28) == NEXT
     minutes = [row for day in (GOOD, BAD, NEXT) for row in rows_of(day) if row[4] != ""]
     assert len(rate) == 2
     for ward, share in rate:

@@ -8,7 +8,8 @@ like. Then, for some of these days, the first one and the end of a month among t
 
 A line of the answer reads like this, and the view that it names first is the one to mend:
 
-    origin_weather.temp, 2013-01-31 of EWR: 37.4 became 80.1 with later rows falsified, built in one range (...)
+    origin_weather.temp, 2013-01-31 of EWR: 60.8 became 35.96 with later rows falsified, built in one range; so in 7
+    other ways
 
 What stands in `reference` has no day, so a feature can learn the future from there without being seen here.
 """

@@ -1,5 +1,7 @@
-"""Feature views: the same rows however they are built, and nothing in them that was not known on the day."""
+"""Feature views: what they hold, from which drops, and nothing in them that was not known on the day."""
 
+import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -151,3 +153,13 @@ def test_nothing_that_landed_after_the_training_day_is_in_its_snapshot(checked):
     execute("update raw.visits set minutes = 500 where as_of = '2020-03-03' and minutes is not null")
     build(domain, FIRST, LAST)
     assert training.freeze_snapshot(domain, as_of) != before
+
+
+def test_a_view_that_gives_rows_of_other_days_is_refused_by_name_and_nothing_of_it_is_kept(checked, tmp_path):
+    folder = tmp_path / "domain"
+    shutil.copytree(domain.folder, folder)
+    file = folder / "sql" / "features" / "ward_history.sql"
+    file.write_text(file.read_text().replace("select due.as_of, due.ward,", "select due.as_of + 1 as as_of, due.ward,"))
+    with pytest.raises(DomainError, match=r"ward_history\.sql gives 2 rows of days outside 2020-03-04 to 2020-03-04"):
+        build(replace(domain, folder=folder), date(2020, 3, 4))
+    assert value("select count(*) from features.ward_history") == 0

@@ -22,7 +22,7 @@ from include.core import warehouse
 from include.core.domain import Domain, days_between
 from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
-from include.dataops import feature_build, feature_registry, landing, parquet, preparation
+from include.dataops import feature_build, landing, parquet, preparation
 from include.dataops.feature_store import TrainingSet, training_set
 from include.modelops import training
 from tests.toy_domain import feed
@@ -430,10 +430,7 @@ def at_the_first_read(meanwhile: Callable[[object], None]) -> TrainingSet:
         with warehouse.transaction() as writer:
             writer.execute("lock table features.visits_due in access exclusive mode")
             reading = threads.submit(training_set, domain, *SPAN)
-            until = time.monotonic() + 20
-            while not value("select exists (select from pg_locks where not granted)"):
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            wait_for_waiting(1)
             meanwhile(writer)
         return reading.result()
 
@@ -451,8 +448,25 @@ def test_a_build_that_ends_between_the_look_and_the_reading_is_not_read(built):
         training_set(domain, *SPAN)
 
 
-def test_a_table_that_is_made_anew_between_the_look_and_the_reading_gives_no_nulls(built, edit):
+def test_a_table_that_is_made_anew_waits_for_who_reads_it(built, edit):
     before = training_set(domain, *SPAN)
     of = edit("features/ward_history", "-- entity", "-- entity: visitor text, who comes\n-- entity", register=False)
-    with suppress(NotReadyError):
-        assert at_the_first_read(lambda writer: feature_registry.register(writer, of)) == before
+    with ThreadPoolExecutor() as threads:
+        with warehouse.transaction() as holder:
+            holder.execute("lock table features.visits_due in access exclusive mode")
+            reading = threads.submit(training_set, domain, *SPAN)
+            wait_for_waiting(1)
+            registering = threads.submit(preparation.create_tables, of)
+            wait_for_waiting(2)
+        assert reading.result() == before
+        registering.result()
+    with pytest.raises(NotReadyError, match="missing"):
+        training_set(of, *SPAN)
+
+
+def wait_for_waiting(many: int) -> None:
+    """Until so many locks are waited for."""
+    until = time.monotonic() + 20
+    while value("select count(*) from pg_locks where not granted") < many:
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -84,6 +84,15 @@ create table if not exists quarantine.rows (
     primary key (source, as_of, line)
 );
 
+-- The lock of a change of features is taken before anything that their readers may wait for.
+do $$
+begin
+    if to_regclass('features.views') is not null then
+        lock table features.views in share row exclusive mode;
+    end if;
+end
+$$;
+
 -- Earlier versions had the registry as a table of its own. It holds nothing that the domain does not say.
 do $$
 begin
