@@ -19,6 +19,7 @@ from psycopg2 import sql
 
 from include.core import ledger, warehouse
 from include.core.domain import Domain, days_between
+from include.core.feature_view import Kind
 from include.core.ledger import NotReadyError, Passage
 from include.dataops import backfill, landing, preparation, quality
 from include.dataops.drops import BadDropError
@@ -300,6 +301,7 @@ def is_waiting() -> bool:
     return value("select exists (select from pg_locks where not granted)")
 
 
+TRY_LOCK = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
 LOCKS = {
     "before tallies": "select pg_advisory_xact_lock(hashtextextended('features/ward_tally/2020-02', 0))",
     "before the others": "select pg_advisory_xact_lock(hashtextextended('features/labels/2020-02', 0))",
@@ -374,3 +376,17 @@ def test_four_chunks_at_once_in_any_order_give_what_one_after_another_gives(mont
     with ThreadPoolExecutor(backfill.CHUNKS_AT_ONCE) as threads:
         list(threads.map(lambda chunk: in_turn([chunk]), chunks))
     assert found() == serial
+
+
+@pytest.mark.parametrize("place", [0, 1, 3, 5])
+def test_builds_take_views_and_months_in_one_order_so_that_no_two_wait_for_each_other(months, place):
+    tallies = [view.name for view in months.built_views if view.kind is Kind.TALLY]
+    order = [f"features/{view}/2020-0{month}" for view in tallies for month in (2, 3, 4)]
+    with ThreadPoolExecutor() as threads:
+        with warehouse.transaction() as holder:
+            warehouse.lock(holder, order[place])
+            april = {"start": "2020-04-01", "end": "2020-04-30"}
+            building = threads.submit(backfill.build_chunk, months, april, [], RUN, rebuild=False)
+            wait_until(is_waiting)
+            assert [value(TRY_LOCK, (key,)) for key in order] == [key > place for key in range(len(order))]
+        building.result()
