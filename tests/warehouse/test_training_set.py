@@ -22,7 +22,7 @@ from include.core import warehouse
 from include.core.domain import Domain, days_between
 from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
-from include.dataops import feature_build, landing, parquet, preparation
+from include.dataops import feature_build, feature_registry, landing, parquet, preparation
 from include.dataops.feature_store import TrainingSet, training_set
 from include.modelops import training
 from tests.toy_domain import feed
@@ -424,39 +424,38 @@ def test_rows_that_end_in_the_middle_are_an_error_and_never_taken_for_all(built)
 # --- While others write ---
 
 
-def at_the_first_read(meanwhile: Callable[[object], None]) -> TrainingSet:
-    """The rows as read by one who found everything fresh, then had to wait while `meanwhile` happened."""
-    with ThreadPoolExecutor() as threads:
+READERS = {
+    "a reader": lambda: training_set(domain, *SPAN).data_hash,
+    "a snapshot": lambda: training.freeze_snapshot(domain, date(2020, 3, 5)),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_build_that_ends_between_the_look_and_the_reading_is_not_read(built, read):
+    before = read()
+    with ThreadPoolExecutor() as threads, suppress(NotReadyError):
         with warehouse.transaction() as writer:
             writer.execute("lock table features.visits_due in access exclusive mode")
-            reading = threads.submit(training_set, domain, *SPAN)
+            reading = threads.submit(read)
             wait_for_waiting(1)
-            meanwhile(writer)
-        return reading.result()
-
-
-def test_a_build_that_ends_between_the_look_and_the_reading_is_not_read(built):
-    before = training_set(domain, *SPAN)
-
-    def build_another_version(writer) -> None:
-        writer.execute("update features.ward_history set long_share_3d = 9; update features.visits_due set age = 9")
-        writer.execute("update features.labels set label = not label; update features.partitions set version = 'other'")
-
-    with suppress(NotReadyError):
-        assert at_the_first_read(build_another_version) == before
+            writer.execute("update features.ward_history set long_share_3d = 9; update features.visits_due set age = 9")
+            writer.execute("update features.partitions set version = 'other'")
+        assert reading.result() == before
     with pytest.raises(NotReadyError, match="another version"):
-        training_set(domain, *SPAN)
+        read()
 
 
-def test_a_table_that_is_made_anew_waits_for_who_reads_it(built, edit):
-    before = training_set(domain, *SPAN)
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("register", [preparation.create_tables, feature_registry.ensure_registered])
+def test_a_table_that_is_made_anew_waits_for_who_reads_it(built, edit, read, register):
+    before = read()
     of = edit("features/ward_history", "-- entity", "-- entity: visitor text, who comes\n-- entity", register=False)
     with ThreadPoolExecutor() as threads:
         with warehouse.transaction() as holder:
             holder.execute("lock table features.visits_due in access exclusive mode")
-            reading = threads.submit(training_set, domain, *SPAN)
+            reading = threads.submit(read)
             wait_for_waiting(1)
-            registering = threads.submit(preparation.create_tables, of)
+            registering = threads.submit(register, of)
             wait_for_waiting(2)
         assert reading.result() == before
         registering.result()
