@@ -153,9 +153,10 @@ def test_a_rebuild_replaces_the_statistics_of_its_views_and_days_and_of_no_other
 
 
 def test_days_that_lost_all_rows_lose_their_statistics(built, domain):
-    execute("delete from raw.visits where as_of = '2020-03-01'")
-    feature_build.build(domain, ["visits_due"], FIRST, LAST, RUN)
-    assert {day for _, day in stored("visits_due")} == set(DAYS) - {date(2020, 3, 1)}
+    gone = date(2020, 3, 1)
+    execute("delete from raw.visits where as_of = %s", (gone,))
+    feature_build.build(domain, ["visits_due"], gone, gone, RUN)
+    assert {day for _, day in stored("visits_due")} == set(DAYS) - {gone}
 
 
 @pytest.mark.parametrize("days", [1, 3, 5, 12])
