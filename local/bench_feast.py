@@ -99,7 +99,7 @@ def describe(output: Path, host: str) -> Figures:
         }
         for view in domain.views
     ]
-    start, end = _year(domain)
+    start, end = bench_features.year_of(domain)
     with warehouse.transaction() as cursor:
         warehouse.join_by_hash(cursor)
         cursor.execute("select name, current_setting(name) from pg_settings where source = 'session' order by name")
@@ -128,7 +128,7 @@ def serve(output: Path) -> Figures:
     from include.dataops import feature_store
     from include.flights.domain import domain
 
-    start, end = _year(domain)
+    start, end = bench_features.year_of(domain)
     for last in (start, end):
         started = time.perf_counter()
         found = feature_store.training_set(domain, start, last)
@@ -189,7 +189,7 @@ def _entities(cursor: Any, domain: "Domain", start: date, end: date) -> str:
             for theirs, ours in [(EVENT_DAY, "as_of"), *((name, name) for name in domain.unit_key)]
         ),
     )
-    bound = feature_store.bounds(domain, *_year(domain), None) | {"start": start, "end": end}
+    bound = feature_store.bounds(domain, *bench_features.year_of(domain), None) | {"start": start, "end": end}
     return str(cursor.mogrify(query, bound).decode())
 
 
@@ -221,11 +221,6 @@ def _run_feast(server: Bench, told: Path, served: Path, way: str) -> float:
     if result.returncode:
         raise LocalError(f"Feast failed:\n{result.stderr.strip()}")
     return float(json.loads(result.stdout.splitlines()[-1])["seconds"])
-
-
-def _year(domain: "Domain") -> tuple[date, date]:
-    assert domain.last_day is not None  # noqa: S101 - that of the sample year
-    return domain.first_day, domain.last_day
 
 
 def _months(start: date, end: date) -> list[tuple[date, date]]:

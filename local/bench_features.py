@@ -89,7 +89,7 @@ def prepare() -> Figures:
 
     domain = bench_server.prepare()
     for source in domain.sources:
-        bench_server.load_source(domain, source, *_year(domain))
+        bench_server.load_source(domain, source, *year_of(domain))
     with warehouse.transaction() as cursor:
         cursor.execute("update quality.partitions set state = 'checked'")
         return {"drops": cursor.rowcount}
@@ -100,7 +100,7 @@ def chunks() -> Figures:
     from include.dataops import backfill
     from include.flights.domain import domain
 
-    first, last = (day.isoformat() for day in _year(domain))
+    first, last = (day.isoformat() for day in year_of(domain))
     planned = backfill.plan(domain, first, last, [], rebuild=False)
     started = time.perf_counter()
     rows = sum(sum(backfill.build_chunk(domain, chunk, [], RUN, rebuild=False).values()) for chunk in planned)
@@ -115,7 +115,7 @@ def statements() -> Figures:
     from include.dataops import feature_registry
     from include.flights.domain import domain
 
-    first, last = _year(domain)
+    first, last = year_of(domain)
     rows = 0
     feature_registry.ensure_registered(domain)
     started = time.perf_counter()
@@ -170,7 +170,7 @@ def year() -> Figures:
 
         wait(lambda: {PREPARE, BACKFILL} <= api.dag_ids(), PARSE_WITHIN_SECONDS, "The DAG files were not parsed")
         wait(lambda: _has_ended(api, PREPARE), PREPARE_WITHIN_SECONDS, f"{PREPARE} did not end")
-        first, last = (day.isoformat() for day in _year(domain))
+        first, last = (day.isoformat() for day in year_of(domain))
         started = time.perf_counter()
         api.trigger(BACKFILL, RUN, {"start": first, "end": last})
         wait(lambda: _has_ended(api, BACKFILL), BACKFILL_WITHIN_SECONDS, f"{BACKFILL} did not end")
@@ -191,7 +191,8 @@ def _has_ended(api: AirflowApi, dag_id: str) -> bool:
     return False
 
 
-def _year(domain: "Domain") -> tuple[date, date]:
+def year_of(domain: "Domain") -> tuple[date, date]:
+    """The first and the last day of the sample year."""
     assert domain.last_day is not None  # noqa: S101 - that of the sample year
     return domain.first_day, domain.last_day
 

@@ -310,10 +310,6 @@ class Domain:
         """The source called `name`."""
         return next(source for source in self.sources if source.name == name)
 
-    def sql(self, relative: str) -> str:
-        """The text of `sql/<relative>.sql` in the domain's folder."""
-        return (self.folder / "sql" / f"{relative}.sql").read_text()
-
     def check_days(self, start: date, end: date) -> None:
         """Refuse days outside the domain's calendar."""
         last = self.last_day or date.max

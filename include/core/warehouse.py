@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from functools import cache
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd
     from psycopg2.extensions import cursor as Cursor
-    from psycopg2.sql import Composable
 
 CONNECTION_ID = "warehouse"
 _INCLUDE = Path(__file__).parent.parent
@@ -151,18 +149,3 @@ def copy_rows(cursor: "Cursor", schema: str, table: str, columns: Iterable[str],
         ),
         buffer,
     )
-
-
-def read_frame(cursor: "Cursor", query: "Composable", parameters: dict[str, Any]) -> "pd.DataFrame":
-    """The rows of `query` by COPY, several times faster than a fetch. Numbers are read back exactly.
-
-    Text, dates and booleans come as strings (booleans 't' and 'f'), numbers as float64 or int64, null as NaN.
-    """
-    import pandas as pd
-    from psycopg2 import sql
-
-    bound = cursor.mogrify(query, parameters).decode()
-    buffer = BytesIO()
-    cursor.copy_expert(sql.SQL("copy ({}) to stdout (format csv, header)").format(sql.SQL(bound)), buffer)
-    buffer.seek(0)
-    return pd.read_csv(buffer, float_precision="round_trip", keep_default_na=False, na_values=[""])

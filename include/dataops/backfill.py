@@ -99,8 +99,9 @@ def check_unchecked(domain: Domain, chunk: Chunk, run_id: str) -> int:
 
     Raises for those that fail, and for those that are not ingested, after all others have their verdict.
     """
-    absent = {day for day, _ in _not_ingested(domain, chunk)}
-    days = {day for day, *_ in _unusable(domain, chunk)}
+    unusable = _unusable(domain, chunk)
+    absent = {day for day, _, state in unusable if state == ledger.NOT_INGESTED}
+    days = {day for day, *_ in unusable}
     check = partial(quality.check_days, domain, run_id=run_id, passage=Passage.BACKFILL)
     _raise_all(_each(check, [*intervals(days - absent), *intervals(absent)], (FailedChecksError, NotReadyError)))
     return len(days)
