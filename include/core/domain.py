@@ -33,6 +33,12 @@ COLUMN_TYPES = (
 LABELS = "labels"
 EVENT_DAY = "event_day"
 
+# How scores become probabilities (scikit-learn's CalibratedClassifierCV), or not at all.
+CALIBRATIONS = ("sigmoid", "isotonic", None)
+
+# The measures that a challenger must not lose on while it wins on cost. Of the first two more is better.
+MEASURES = ("roc_auc", "average_precision", "brier", "ece")
+
 # Columns beside the features in a training set, and beside them in drift.
 NO_FEATURES = ("as_of", "entity_id", "label", "probability")
 
@@ -144,13 +150,36 @@ class Reference:
 class Candidate:
     """One model to try: `build` is 'package.module:function', called with `params`, returns an estimator.
 
-    `trusted_types` are the types beyond those that skops trusts that its artifact may hold.
+    `calibration` is how its scores become probabilities, on days that it was not fitted on; None leaves them as they
+    are, and those days are fitted on too. `compute` names the class of tasks that it needs, see `core/compute.py`.
     """
 
     name: str
     build: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    trusted_types: tuple[str, ...] = ()
+    calibration: str | None = "sigmoid"
+    compute: str = "train"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise DomainError(f"candidate {self.name!r}: use lower case letters, digits and underscores")
+        if self.calibration not in CALIBRATIONS:
+            raise DomainError(
+                f"candidate {self.name} has the calibration {self.calibration!r}; there are {CALIBRATIONS}"
+            )
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.compute):
+            raise DomainError(f"candidate {self.name}: its compute class {self.compute!r} must be a lower case word")
+
+    @property
+    def family(self) -> str:
+        """The function that builds it."""
+        return self.build.rpartition(":")[2]
+
+    @property
+    def title(self) -> str:
+        """What people read: the family, its parameters, and how it is calibrated."""
+        calibrated = (self.calibration,) if self.calibration else ()
+        return " ".join((self.family, *(f"{name}={value}" for name, value in self.params.items()), *calibrated))
 
     def estimator(self) -> Any:
         """A fresh, unfitted estimator with `fit(X, y)` and `predict_proba(X)`."""
@@ -172,23 +201,62 @@ class Costs:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a challenger must reach. Costs are per scored entity."""
+    """What a challenger must reach on days that neither model has seen. Costs are per scored entity.
+
+    `max_roc_auc` is more than an honest model can reach: above it a leak is likelier than skill. `max_age` is the
+    number of days from the last one that a challenger was fitted on to the day of the decision. `margins` says by how
+    much each other measure may be worse than the champion's, `slice_margin` by how much the cost of a slice may be
+    higher, for slices of at least `min_slice_rows`.
+    """
 
     min_rows: int
     min_days: int
     min_roc_auc: float
     max_ece: float
+    max_age: int
+    max_roc_auc: float = 1.0
+    margins: Mapping[str, float] = field(default_factory=dict)
+    slice_margin: float = 0.0
+    min_slice_rows: int = 100
     confidence: float = 0.95
     bootstraps: int = 1000
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.margins) - set(MEASURES)):
+            raise DomainError(f"margins of the gate are for {', '.join(MEASURES)}, not for {', '.join(unknown)}")
+        if not 0.5 < self.confidence < 1:
+            raise DomainError(f"the gate's confidence is {self.confidence:g}; it must lie between 0.5 and 1")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the entities that a model must not be worse for: the values of a text feature, or groups of them.
+
+    Without `groups` each value is a group of its own; with them, a value that is in none belongs to 'other'.
+    """
+
+    name: str
+    feature: str
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How the days before a training are cut: fit, then validation, then gate. In days."""
+    """How the days before a training are cut: fit, then calibration, then validation, then gate. In days."""
 
     min_fit: int
+    calibration: int
     validation: int
     gate: int
+
+    def __post_init__(self) -> None:
+        if min(self.min_fit, self.calibration, self.validation, self.gate) < 1:
+            raise DomainError(f"every window must have at least one day: {self}")
+
+    @property
+    def days(self) -> int:
+        """How many days with labels the first training takes."""
+        return self.min_fit + self.calibration + self.validation + self.gate
 
 
 @dataclass(frozen=True)
@@ -202,6 +270,9 @@ class Retraining:
 @dataclass(frozen=True)
 class Domain:
     """Everything the engine has to know about a business. `folder` holds its sql/ and checks/.
+
+    `trusted_types` are all types beyond those that skops trusts that a model file of this domain may hold, those of
+    former candidates included: a version may be put back. `slices` are what the gate looks at one by one.
 
     The deadlines say how long the chain waits: ingestion for a drop, features for earlier days to be checked or
     waived, scoring for a decision, a question for a person. `retention` is the number of days that raw rows stay in
@@ -223,9 +294,11 @@ class Domain:
     label_days: int
     min_coverage: float
     candidates: tuple[Candidate, ...]
+    trusted_types: tuple[str, ...]
     costs: Costs
     windows: Windows
     gate: Gate
+    slices: tuple[Slice, ...]
     retraining: Retraining
     drop_deadline: timedelta
     quality_deadline: timedelta
@@ -246,6 +319,11 @@ class Domain:
         self._check_labels()
         names = [feature.name for feature in self.features]
         _refuse_repeated("feature", names)
+        _refuse_repeated("candidate", [candidate.name for candidate in self.candidates])
+        _refuse_repeated("slice", [part.name for part in self.slices])
+        texts = [feature.name for feature in self.features if feature.type == "text"]
+        if others := [part.feature for part in self.slices if part.feature not in texts]:
+            raise DomainError(f"slices are of text features, and {', '.join(others)} is none; there are {texts}")
         if taken := sorted(set(NO_FEATURES) & set(names)):
             raise DomainError(f"a feature cannot be called {', '.join(taken)}: rows have a column of that name already")
         have = {column.name for column in self.view(self.unit).entity}
@@ -303,8 +381,22 @@ class Domain:
         return tuple(feature for view in self.views for feature in view.features)
 
     def candidate(self, name: str) -> Candidate:
-        """The candidate called `name`."""
-        return next(candidate for candidate in self.candidates if candidate.name == name)
+        """The candidate called `name`; a DomainError lists those there are."""
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise DomainError(f"no candidate {name!r}; there are {', '.join(c.name for c in self.candidates)}")
+
+    def candidates_by_compute(self) -> dict[str, list[str]]:
+        """The names of the candidates of each class of tasks, in the order of their declaration."""
+        found: dict[str, list[str]] = {}
+        for candidate in self.candidates:
+            found.setdefault(candidate.compute, []).append(candidate.name)
+        return found
+
+    def feature_versions(self) -> dict[str, str]:
+        """The version of every view that a model sees, by its name."""
+        return {view.name: view.version for view in self.views}
 
     def source(self, name: str) -> Source:
         """The source called `name`."""

@@ -20,7 +20,7 @@ def decide(
 
     days_since_request is None when no training was ever asked for; matured_days counts days with features and labels.
     """
-    needed = windows.min_fit + windows.validation + windows.gate
+    needed = windows.days
     if matured_days < needed:
         return Answer(False, f"{matured_days} matured days; a training takes {needed}")
     wait = policy.cadence if has_champion else policy.without_champion

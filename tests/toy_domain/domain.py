@@ -7,7 +7,19 @@ which is what shows that the engine knows no business.
 from datetime import date, time, timedelta
 from pathlib import Path
 
-from include.core.domain import Candidate, Column, Costs, Domain, Gate, Reference, Retraining, Rule, Source, Windows
+from include.core.domain import (
+    Candidate,
+    Column,
+    Costs,
+    Domain,
+    Gate,
+    Reference,
+    Retraining,
+    Rule,
+    Slice,
+    Source,
+    Windows,
+)
 
 domain = Domain(
     name="toy",
@@ -57,12 +69,14 @@ domain = Domain(
             "logistic_regression",
             "tests.toy_domain.model:logistic_regression",
             {"C": 1.0},
-            trusted_types=("numpy.dtype",),
+            calibration=None,
         ),
     ),
+    trusted_types=("numpy.dtype",),
     costs=Costs(false_alarm=1.0, missed=3.0),
-    windows=Windows(min_fit=2, validation=1, gate=2),
-    gate=Gate(min_rows=10, min_days=2, min_roc_auc=0.6, max_ece=0.5, bootstraps=200),
+    windows=Windows(min_fit=1, calibration=1, validation=1, gate=2),
+    gate=Gate(min_rows=10, min_days=2, min_roc_auc=0.6, max_ece=0.5, max_age=10, bootstraps=200),
+    slices=(Slice("ward", "ward"),),
     retraining=Retraining(cadence=3, without_champion=1),
     drop_deadline=timedelta(seconds=45),
     quality_deadline=timedelta(minutes=30),

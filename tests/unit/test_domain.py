@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.core.domain import Column, Costs, Domain, days_between, load_object
+from include.core.domain import Candidate, Column, Costs, Domain, Slice, days_between, load_object
 from include.core.errors import DomainError
 from include.flights.domain import domain as flights
 from tests.toy_domain.domain import domain as toy
@@ -233,3 +233,37 @@ def test_a_source_and_a_reference_table_name_each_column_once_and_have_their_key
         replace(toy.sources[0], columns=(*columns, columns[0]))
     with pytest.raises(DomainError, match="key of reference wards"):
         replace(toy.reference[0], key=("nobody",))
+
+
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        (lambda: Candidate("Trees", "a:b"), "candidate 'Trees'"),
+        (lambda: Candidate("trees", "a:b", calibration="platt"), "has the calibration 'platt'; there are .*sigmoid"),
+        (lambda: Candidate("trees", "a:b", compute="Large!"), "compute class 'Large!'"),
+        (lambda: replace(toy.windows, calibration=0), "at least one day"),
+        (lambda: replace(toy.gate, margins={"auc": 0.1}), "not for auc"),
+        (lambda: replace(toy.gate, confidence=1.0), "confidence is 1"),
+        (lambda: replace(toy, candidates=toy.candidates * 2), "more than one candidate"),
+        (lambda: replace(toy, slices=toy.slices * 2), "more than one slice is called ward"),
+        (lambda: replace(toy, slices=(Slice("age", "age"),)), "age is none; there are"),
+    ],
+)
+def test_models_gate_and_slices_that_cannot_work_are_refused_in_words(build, told):
+    with pytest.raises(DomainError, match=told):
+        build()
+
+
+def test_a_candidate_is_titled_by_its_family_and_parameters():
+    trees = Candidate("trees", "somewhere.models:boosted", {"depth": 3, "rate": 0.1})
+    assert trees.title == "boosted depth=3 rate=0.1 sigmoid"
+    assert Candidate("plain", "somewhere.models:linear", calibration=None).title == "linear"
+
+
+def test_a_candidate_that_does_not_exist_is_answered_with_those_that_do():
+    with pytest.raises(DomainError, match="no candidate 'forest'; there are logistic_regression"):
+        toy.candidate("forest")
+
+
+def test_the_first_training_takes_all_four_windows():
+    assert toy.windows.days == 5

@@ -5,7 +5,7 @@ import pytest
 from include.core.domain import Retraining, Windows
 from include.modelops.retraining import decide
 
-WINDOWS = Windows(min_fit=28, validation=14, gate=14)
+WINDOWS = Windows(min_fit=14, calibration=14, validation=14, gate=14)
 POLICY = Retraining(cadence=30, without_champion=7)
 
 

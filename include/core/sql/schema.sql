@@ -1,5 +1,6 @@
 -- The tables that every domain shares. Safe to run again: what exists keeps its rows.
--- `recorded_at` is for the audit only: no step reads it, and it is left out of every comparison.
+-- `recorded_at` is for the audit, and is left out of every comparison. No step reads it but one: of two decisions about
+-- one day it tells which came later.
 
 create schema if not exists staging;
 create schema if not exists raw;
@@ -206,33 +207,55 @@ create table if not exists ml.models (
     recorded_at     timestamptz not null default clock_timestamp()
 );
 
--- One row per decided challenger, by the day its training was asked for. Without effective_from nothing changed.
+-- One row per decision about who is champion. Of a challenger the gate, or a person, decides once; a rollback is a
+-- decision too; its `as_of` is the last day that was scored, or the eve of a change that was still to come.
+-- `effective_from` is the first day that the challenger scores; without it nothing changed.
 create table if not exists ml.decisions (
     as_of              date        not null,
     challenger_version integer     not null references ml.models,
     champion_version   integer     references ml.models,
-    route              text        not null check (route in ('promote', 'ask_a_person', 'reject')),
-    outcome            text        not null check (outcome in ('promoted', 'rejected')),
+    route              text        not null,
+    outcome            text        not null,
     decided_by         text        not null,
     reasons            text[]      not null,
     metrics            jsonb       not null,
     effective_from     date,
-    recorded_at        timestamptz not null default clock_timestamp(),
-    primary key (as_of, challenger_version),
-    check ((outcome = 'promoted') = (effective_from is not null))
+    recorded_at        timestamptz not null default clock_timestamp()
 );
+alter table ml.decisions add column if not exists comment text not null default '';
+alter table ml.decisions add column if not exists run_id text not null default '';
+-- Earlier versions knew no rollback.
+alter table ml.decisions drop constraint if exists decisions_pkey;
+alter table ml.decisions drop constraint if exists decisions_check;
+alter table ml.decisions drop constraint if exists decisions_route_check;
+alter table ml.decisions drop constraint if exists decisions_outcome_check;
+alter table ml.decisions drop constraint if exists decisions_are_whole;
+alter table ml.decisions add constraint decisions_are_whole check (
+    route in ('promote', 'ask_a_person', 'reject', 'roll_back')
+    and outcome in ('promoted', 'rejected', 'rolled_back')
+    and (outcome = 'rolled_back') = (route = 'roll_back')
+    and (outcome = 'rejected') = (effective_from is null)
+);
+create unique index if not exists one_decision_per_challenger on ml.decisions (as_of, challenger_version)
+    where outcome <> 'rolled_back';
+create unique index if not exists one_rollback_per_run on ml.decisions (run_id) where outcome = 'rolled_back';
 
--- One row per as-of day, scored entity and model version.
+-- One row per as-of day, scored entity and model version. `features_version` names the versions of the views that the
+-- features came from; that `model_version` is registered is checked once a statement, not once a row.
 create table if not exists ml.predictions (
-    as_of         date             not null,
-    entity_id     text             not null,
-    model_version integer          not null references ml.models,
-    probability   double precision not null,
-    decision      boolean          not null,
-    superseded    boolean          not null default false,
-    recorded_at   timestamptz      not null default clock_timestamp(),
+    as_of            date             not null,
+    entity_id        text             not null,
+    model_version    integer          not null,
+    probability      double precision not null,
+    decision         boolean          not null,
+    features_version text             not null,
+    superseded       boolean          not null default false,
+    recorded_at      timestamptz      not null default now(),
     primary key (as_of, entity_id, model_version)
 );
+alter table ml.predictions add column if not exists features_version text not null default '';
+alter table ml.predictions alter column recorded_at set default now();
+alter table ml.predictions drop constraint if exists predictions_model_version_fkey;
 
 -- One row per model version, feature and bin: the shares of the rows the model was fitted on.
 create table if not exists ml.reference_profiles (
