@@ -1,119 +1,92 @@
-"""The model card of a version: what it predicts, what it was made from, how good it was, and what it cannot know.
+"""The model card of a version, in Markdown and HTML beside the model, and as its description in the registry.
 
-No Airflow, no database: values in, Markdown out (after Mitchell et al. 2019, Model Cards for Model Reporting).
+It is written when the version is registered and again after every decision about it.
 """
 
-import json
-from collections.abc import Iterable, Mapping
-from datetime import date
+import logging
 from typing import TYPE_CHECKING
 
-from include.core.domain import LABELS, Candidate, Domain
-from include.core.feature_view import FeatureView
+from include.core import warehouse
+from include.core.domain import Domain
+from include.modelops import figures
+from include.modelops.card_facts import Facts, gather
+from include.modelops.card_page import html
+from include.modelops.card_text import CALIBRATION, FILE, LONGEST_DESCRIPTION, PAGE_FILE, Decided, render, shortened
+from include.modelops.card_text import title as title_of
 
 if TYPE_CHECKING:
-    from include.modelops.training import Cut
+    from psycopg2.extensions import cursor as Cursor
 
-FILE = "model_card.md"
-# What MLflow's registry has room for as a description, in characters.
-LONGEST_DESCRIPTION = 5000
-Measured = Mapping[str, Mapping[str, float]]
+__all__ = [
+    "FACTS_FILE",
+    "FILE",
+    "PAGE_FILE",
+    "Decided",
+    "Facts",
+    "described",
+    "gather",
+    "html",
+    "publish",
+    "render",
+    "shortened",
+]
+
+# What the card is made of, kept with the logged model's run.
+FACTS_FILE = "model_card.json"
+_log = logging.getLogger(__name__)
 
 
-def write(
-    domain: Domain,
-    candidate: Candidate,
-    *,
-    trained_as_of: date,
-    windows: "Cut",
-    fitted_rows: int,
-    gate_rows: int,
-    data_hash: str,
-    measured: Measured,
-    airflow_run: str,
-) -> str:
-    """The card of the model that `candidate` gave, fitted on the fit and validation windows.
+def publish(domain: Domain, version: int) -> None:
+    """Write the card of a version anew, with what is decided about it by now. Repeating it changes nothing.
 
-    `measured` holds the measures of every candidate on the validation window.
+    The version's run gets the files, the registry the description. One at a time, and the last one reads the last
+    decision. A version of a release that kept no facts keeps the card that it has.
     """
-    labels, costs = domain.view(LABELS), domain.costs
-    made_from = (
-        ("scored", f"`{domain.unit}`: {domain.view(domain.unit).description}"),
-        ("label", f"`{LABELS}`, version {labels.version}: {labels.description}"),
-        (
-            "decision",
-            f"act from {costs.threshold:.4g} on; false alarm costs {costs.false_alarm:g}, miss {costs.missed:g}",
-        ),
-        ("candidate", f"`{candidate.build}` {json.dumps(dict(candidate.params))}"),
-        ("data", f"`{data_hash}`: {fitted_rows:,} rows fitted on, {gate_rows:,} in the gate window"),
-        ("Airflow run", f"`train_model`, `{airflow_run}`"),
-    )
-    used = (
-        ("fit", *_days(windows.fit), "to fit"),
-        ("validation", *_days(windows.validation), "to choose a candidate, then to fit"),
-        ("gate", *_days(windows.gate), "by `deploy_model`, to decide"),
-    )
-    parts = (
-        f"# {domain.name}: {candidate.name}, trained as of {trained_as_of}",
-        f"The probability that the label is true: {labels.features[0].meaning}.",
-        _table(("", ""), made_from),
-        _table(("window", "first", "last", "days", "used"), used),
-        "## Measures on the validation window",
-        _measures(candidate, measured),
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in _limits(domain, trained_as_of, windows, measured)),
-        f"## {len(domain.features)} features",
-        *(_features(view) for view in domain.views),
-    )
-    return "\n\n".join(parts) + "\n"
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    registered = client.get_model_version(domain.name, str(version))
+    run = str(registered.run_id)
+    with warehouse.transaction() as cursor:
+        warehouse.lock(cursor, "card", version)
+        facts = _facts(run)
+        if facts is None:
+            _log.warning("Version %s of %s has no %s, so its card stays as it is.", version, domain.name, FACTS_FILE)
+            return
+        text = render(facts, decisions_about(cursor, version))
+        client.log_text(run, text, FILE)
+        page = html(text, {CALIBRATION: figures.calibration_svg(facts.chosen.get("curve", ()))})
+        client.log_text(run, page, PAGE_FILE)
+        client.update_model_version(domain.name, str(version), described(facts, text, registered.description or ""))
 
 
-def shortened(card: str, longest: int = LONGEST_DESCRIPTION) -> str:
-    """The card, or as many whole lines of it as there is room for, and where the rest is."""
-    rest = f"\n\nThe rest is in `{FILE}` of the run.\n"
-    return card if len(card) <= longest else card[: card.rindex("\n", 0, longest - len(rest) + 1)] + rest
+def described(facts: Facts, text: str, before: str) -> str:
+    """The description of a version: what a person wrote above the card's title stays, the rest is the card anew.
+
+    The card is cut to what there is room for. A person's text that leaves no room for it is left alone.
+    """
+    theirs, _, _ = before.partition(title_of(facts))
+    kept = f"{theirs.rstrip()}\n\n" if theirs.strip() else ""
+    room = LONGEST_DESCRIPTION - len(kept)
+    return before if room < 500 else kept + shortened(text, room)
 
 
-def _limits(domain: Domain, trained_as_of: date, windows: "Cut", measured: Measured) -> Iterable[str]:
-    """What follows from how it was made."""
-    first, last = windows.fit[0], windows.validation[1]
-    yield "The gate window was neither fitted on nor chosen by; the measures there are in `ml.decisions`."
-    yield "The measures above are of a fit without the validation window; the registered model is fitted on both."
-    if len(measured) > 1:
-        yield f"The cheapest of {len(measured)} was chosen by them, so they flatter it a little."
-    yield f"A label counts if it had landed by the drop of {trained_as_of}."
-    yield f"The last {domain.label_days} days up to then are left out: their labels were still on their way."
-    if domain.reach > 1:
-        yield f"Features look back over up to {domain.reach} drops, and the first {domain.reach - 1} days had fewer."
-    if (last - first).days + 1 < 365:
-        yield f"The days from {first} to {last} are less than a year: some seasons it has never seen."
-    yield "The threshold is right for these costs, and as far as the probabilities are calibrated (`ece`)."
+def decisions_about(cursor: "Cursor", version: int) -> list[Decided]:
+    """What was decided about a version, and the rollbacks in which it had to go; the first one first."""
+    cursor.execute(warehouse.statement("modelops/decisions_about"), {"version": version})
+    return [Decided(as_of, _told(version, outcome, came, went), *rest) for as_of, outcome, *rest, came, went in cursor]
 
 
-def _measures(candidate: Candidate, measured: Measured) -> str:
-    """One row a candidate, the chosen one in bold."""
-    names = list(dict.fromkeys(name for numbers in measured.values() for name in numbers))
-    return _table(
-        ("candidate", *names),
-        (
-            (f"**{of}**" if of == candidate.name else of, *(f"{numbers[name]:.4f}" for name in names))
-            for of, numbers in measured.items()
-        ),
-    )
+def _told(version: int, outcome: str, came: int, went: int | None) -> str:
+    """The outcome as the version sees it."""
+    if outcome != "rolled_back":
+        return outcome
+    return f"put back in place of version {went}" if version == came else f"rolled back to version {came}"
 
 
-def _features(view: FeatureView) -> str:
-    """A view's version and owner, and what each of its features means."""
-    meanings = (f"- `{feature.name}`: {feature.meaning}" for feature in view.features)
-    return "\n".join((f"### {view.name}", "", f"Version {view.version}, of {view.owner}.", "", *meanings))
+def _facts(run_id: str) -> Facts | None:
+    import mlflow
 
-
-def _days(window: tuple[date, date]) -> tuple[str, str, str]:
-    return str(window[0]), str(window[1]), str((window[1] - window[0]).days + 1)
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; a bar in a cell would tear it."""
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if not any(file.path == FACTS_FILE for file in mlflow.MlflowClient().list_artifacts(run_id)):
+        return None
+    return Facts.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{FACTS_FILE}"))

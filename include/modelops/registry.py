@@ -5,27 +5,43 @@ Every version is registered once per snapshot: a retry finds what an interrupted
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.core import warehouse
 from include.core.domain import Candidate, Domain
 from include.core.ledger import NotReadyError
-from include.modelops import card as model_card
+from include.modelops import card, model_files
+from include.modelops.model_files import load_file, model_cache, trusted_types
 
 if TYPE_CHECKING:
     import pandas as pd
     from psycopg2.extensions import cursor as Cursor
 
+__all__ = [
+    "ModelVersion",
+    "challenger_of",
+    "find",
+    "fingerprint",
+    "load",
+    "load_file",
+    "model_cache",
+    "read_version",
+    "register",
+    "trusted_types",
+]
+
 FINGERPRINT = "fingerprint"
 MODEL_FILE = "model.skops"
-MODEL_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
+CHALLENGER = "challenger"
+# What a prediction depends on. MLflow adds itself, and the version of Python.
+MODEL_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
+EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -41,13 +57,27 @@ class ModelVersion:
 
 
 def fingerprint(domain: Domain, data_hash: str) -> str:
-    """What a version was made from: the snapshot, the views' versions and the candidates. Hex, 64 characters."""
+    """What a version was made from: the snapshot, and how its candidates are made, compared and chosen. Hex, 64
+    characters.
+    """
     made_from = {
         "data": data_hash,
-        "views": {view.name: view.version for view in domain.views},
-        "candidates": [[c.name, c.build, dict(c.params)] for c in domain.candidates],
+        "views": domain.feature_versions(),
+        "candidates": [[c.name, c.build, dict(c.params), c.calibration] for c in domain.candidates],
+        "windows": asdict(domain.windows),
+        "costs": asdict(domain.costs),
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def find(domain: Domain, data_hash: str) -> int | None:
+    """The version that was made from this snapshot, once it is whole: everything that `register` does is done."""
+    number = _registered(domain, fingerprint(domain, data_hash))
+    if number is not None:
+        with warehouse.transaction() as cursor:
+            cursor.execute(warehouse.statement("modelops/read_version"), {"version": number})
+            return None if cursor.fetchone() is None else number
+    return None
 
 
 def register(
@@ -56,83 +86,43 @@ def register(
     model: Any,
     features: "pd.DataFrame",
     *,
-    trained_as_of: date,
-    fitted: tuple[date, date],
-    data_hash: str,
-    measured: dict[str, dict[str, float]],
+    facts: card.Facts,
     profile: dict[str, dict[str, Any]],
-    card: str,
-    airflow_run: str,
+    mlflow_run: str,
 ) -> int:
-    """Log the fitted model, register it, give it the alias `challenger` and write it to the warehouse.
+    """Log the fitted model into the run of its training, register it, give it the alias `challenger`, write its card,
+    and at last write it to the warehouse, where it counts as whole. Returns the version's number.
 
-    `measured` holds the measures of every candidate on the validation window, `profile` the reference shares and
-    edges of every feature. `card` is kept beside the model and is the version's description, as far as there is room;
-    a description that is there stays. Returns the version's number; a second call with the same fingerprint returns
-    the first's.
+    The run is not active in this process, and runs on afterwards. `features` are rows that the model takes, of which
+    the first become the example; `profile` holds the reference shares and edges of every feature. Breaking off anywhere
+    and calling it again ends as if it had never broken off: one version for a fingerprint, the first one.
     """
     import mlflow
 
-    print_of_version = fingerprint(domain, data_hash)
+    made_from = fingerprint(domain, facts.data_hash)
+    number = _registered(domain, made_from)
     client = mlflow.MlflowClient()
-    version = _find(client, domain.name, print_of_version)
-    if version is None:
-        mlflow.set_experiment(domain.name)
-        with mlflow.start_run(run_name=f"{trained_as_of} {candidate.name}", tags={"airflow_run": airflow_run}):
-            mlflow.log_params({"candidate": candidate.name, **candidate.params})
-            mlflow.log_params({"fitted_from": fitted[0], "fitted_through": fitted[1], "data_hash": data_hash})
-            for name, numbers in measured.items():
-                mlflow.log_metrics({f"validation_{measure}_{name}": value for measure, value in numbers.items()})
-            mlflow.log_text(card, model_card.FILE)
-            with warnings.catch_warnings():
-                # skops looks at every loaded module for the home of a type, and wakes Airflow's deprecations.
-                warnings.simplefilter("ignore")
-                logged = mlflow.sklearn.log_model(
-                    model,
-                    name="model",
-                    serialization_format="skops",
-                    skops_trusted_types=list(candidate.trusted_types),
-                    input_example=features.head(3),
-                    pip_requirements=[f"{name}=={metadata.version(name)}" for name in MODEL_REQUIREMENTS],
-                )
-        version = mlflow.register_model(logged.model_uri, domain.name, tags={FINGERPRINT: print_of_version})
-    if not version.description:
-        client.update_model_version(domain.name, version.version, model_card.shortened(card))
-    client.set_registered_model_alias(domain.name, "challenger", version.version)
-    number = int(version.version)
-    _keep(domain, number, candidate, version, trained_as_of, fitted, data_hash, profile)
+    if number is None:
+        client.log_text(mlflow_run, facts.to_json(), card.FACTS_FILE)
+        with _active(mlflow_run):
+            logged = _log_model(domain, model, features)
+        number = int(mlflow.register_model(logged, domain.name, tags={FINGERPRINT: made_from}).version)
+    client.set_registered_model_alias(domain.name, CHALLENGER, str(number))
+    card.publish(domain, number)
+    run_id = client.get_model_version(domain.name, str(number)).run_id or mlflow_run
+    _keep(domain, number, candidate, facts, profile, run_id)
     return number
 
 
 def load(domain: Domain, version: ModelVersion) -> Any:
     """The estimator of a version, from the local copy of its file, which is fetched from MLflow when absent.
 
-    The file's hash must be the one that was registered, and it may hold no type but those the candidate declares:
-    both are checked before anything of it is loaded.
+    A ValueError says that the file is not the one that was registered, a DomainError that it is gone, that it is no
+    model file, or that it holds types which the domain does not trust: all before anything of it is loaded.
     """
-    from skops import io
-
-    file = model_cache() / f"{version.artifact_sha256}.skops"
-    if not file.exists():
-        import mlflow
-
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            fetched = Path(mlflow.artifacts.download_artifacts(version.artifact_path, dst_path=folder))
-            fetched.rename(file)
-    if _sha256(file) != version.artifact_sha256:
-        file.unlink()
-        raise ValueError(
-            f"The file of version {version.version} of {domain.name} is not the one that was registered."
-            " The copy was removed; clear the task to fetch it again, and look into MLflow if this repeats."
-        )
-    return io.load(file, trusted=list(domain.candidate(version.candidate).trusted_types))
-
-
-def model_cache() -> Path:
-    """The folder for local copies of model files: FLIGHTLINE_CACHE, else one of this user's in the system's own."""
-    folder = Path(os.environ.get("FLIGHTLINE_CACHE") or Path(tempfile.gettempdir()) / f"flightline-{os.getuid()}")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    what = f"The file of version {version.version} of {domain.name}"
+    content = model_files.fetch(version.artifact_path, version.artifact_sha256, what)
+    return model_files.read(domain, content, what)
 
 
 def read_version(cursor: "Cursor", number: int) -> ModelVersion:
@@ -144,13 +134,6 @@ def read_version(cursor: "Cursor", number: int) -> ModelVersion:
     return ModelVersion(*row)
 
 
-def champion_on(cursor: "Cursor", as_of: date) -> ModelVersion | None:
-    """The champion that was effective on `as_of`, or None when there was none yet."""
-    cursor.execute(warehouse.statement("modelops/champion_on"), {"as_of": as_of})
-    row = cursor.fetchone()
-    return None if row is None else read_version(cursor, row[0])
-
-
 def challenger_of(cursor: "Cursor", as_of: date) -> ModelVersion:
     """The last version trained for `as_of`; a NotReadyError says when there is none."""
     cursor.execute(warehouse.statement("modelops/challenger_of"), {"as_of": as_of})
@@ -160,55 +143,74 @@ def challenger_of(cursor: "Cursor", as_of: date) -> ModelVersion:
     return read_version(cursor, row[0])
 
 
-def set_champion(domain: Domain, number: int) -> None:
-    """Move the alias `champion` to a version and keep the one it leaves as `previous`. Safe to repeat."""
+def _registered(domain: Domain, made_from: str) -> int | None:
+    """The version in MLflow with this fingerprint, or None; of several the first."""
     import mlflow
 
-    client = mlflow.MlflowClient()
-    aliases = client.get_registered_model(domain.name).aliases
-    former = aliases.get("champion")
-    if former is not None and int(former) != number:
-        client.set_registered_model_alias(domain.name, "previous", former)
-    client.set_registered_model_alias(domain.name, "champion", str(number))
+    wanted = f"name = '{domain.name}' and tags.`{FINGERPRINT}` = '{made_from}'"
+    return min((int(one.version) for one in mlflow.MlflowClient().search_model_versions(wanted)), default=None)
 
 
-def _find(client: Any, name: str, print_of_version: str) -> Any:
-    found = client.search_model_versions(f"name = '{name}' and tags.`{FINGERPRINT}` = '{print_of_version}'")
-    return min(found, key=lambda version: int(version.version)) if found else None
+@contextmanager
+def _active(run: str) -> Iterator[None]:
+    """Makes a run the active one of this block, which leaves it running."""
+    import mlflow
+
+    mlflow.start_run(run_id=run)
+    try:
+        yield
+    finally:
+        mlflow.end_run("RUNNING")
+
+
+def _log_model(domain: Domain, model: Any, features: "pd.DataFrame") -> str:
+    """Log the model into the active run, with what it takes and gives; returns its URI."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    example = features.head(EXAMPLE_ROWS)
+    with warnings.catch_warnings():
+        # skops looks at every loaded module for the home of a type, and wakes Airflow's deprecations.
+        warnings.simplefilter("ignore")
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=list(trusted_types(domain)),
+            pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(example, model.predict_proba(example)),
+            input_example=example,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in MODEL_REQUIREMENTS],
+        )
+    return str(logged.model_uri)
 
 
 def _keep(
     domain: Domain,
     number: int,
     candidate: Candidate,
-    version: Any,
-    trained_as_of: date,
-    fitted: tuple[date, date],
-    data_hash: str,
+    facts: card.Facts,
     profile: dict[str, dict[str, Any]],
+    run_id: str,
 ) -> None:
     """Write the version and its reference profile to the warehouse, replacing what an earlier try wrote."""
-    import mlflow
-
     artifact_path = f"models:/{domain.name}/{number}/{MODEL_FILE}"
-    with tempfile.TemporaryDirectory(dir=model_cache()) as folder:
-        file = Path(mlflow.artifacts.download_artifacts(artifact_path, dst_path=folder))
-        sha256 = _sha256(file)
-        file.rename(model_cache() / f"{sha256}.skops")
+    sha256 = model_files.fetch_new(artifact_path)
+    fitted_from, fitted_through = facts.seen
     with warehouse.transaction() as cursor:
         cursor.execute(
             warehouse.statement("modelops/record_model"),
             {
                 "model_version": number,
-                "trained_as_of": trained_as_of,
+                "trained_as_of": date.fromisoformat(facts.trained_as_of),
                 "candidate": candidate.name,
                 "artifact_path": artifact_path,
                 "artifact_sha256": sha256,
-                "mlflow_run_id": version.run_id,
-                "fitted_from": fitted[0],
-                "fitted_through": fitted[1],
-                "data_hash": data_hash,
-                "features": json.dumps({view.name: view.version for view in domain.views}),
+                "mlflow_run_id": run_id,
+                "fitted_from": fitted_from,
+                "fitted_through": fitted_through,
+                "data_hash": facts.data_hash,
+                "features": json.dumps(domain.feature_versions()),
                 "threshold": domain.costs.threshold,
             },
         )
@@ -236,7 +238,3 @@ def _keep(
                 if known["edges"] is not None
             ),
         )
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
