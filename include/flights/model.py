@@ -5,16 +5,24 @@ numbers, with NaN where a value is missing) and a boolean label. It uses the col
 these are, so that a new feature view needs no change here. `without` names columns that a candidate leaves out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SEED = 2013
 CYCLIC = ["hour", "day_of_week"]
 
 
-def logistic_regression(without: Sequence[str] = (), **params: Any) -> Any:
-    """A regularised linear model over scaled numbers and one-hot categories; hour and weekday are categories too."""
+def logistic_regression(
+    without: Sequence[str] = (), select: int | None = None, reduce: int | None = None, **params: Any
+) -> Any:
+    """A regularised linear model over scaled numbers and one-hot categories; hour and weekday are categories too.
+
+    Rare categories share a column, and one that was never seen falls in with them. `select` keeps so many columns of
+    the prepared matrix, those that differ most between the classes; `reduce` turns it into so many components.
+    """
     from sklearn.compose import ColumnTransformer
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_selection import SelectKBest, f_classif
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -32,7 +40,12 @@ def logistic_regression(without: Sequence[str] = (), **params: Any) -> Any:
             ("cyclic", categories, [name for name in CYCLIC if name not in without]),
         ]
     )
-    return make_pipeline(prepare, LogisticRegression(max_iter=500, random_state=SEED, **params))
+    steps = [prepare]
+    if select is not None:
+        steps.append(SelectKBest(f_classif, k=select))
+    if reduce is not None:
+        steps.append(TruncatedSVD(reduce, random_state=SEED))
+    return make_pipeline(*steps, LogisticRegression(max_iter=500, random_state=SEED, **params))
 
 
 def gradient_boosting(without: Sequence[str] = (), **params: Any) -> Any:
@@ -53,6 +66,17 @@ def gradient_boosting(without: Sequence[str] = (), **params: Any) -> Any:
         ]
     )
     return make_pipeline(prepare, HistGradientBoostingClassifier(random_state=SEED, **params))
+
+
+def blend(linear: Mapping[str, Any], trees: Mapping[str, Any], without: Sequence[str] = ()) -> Any:
+    """The mean of the probabilities of both families, each with its own parameters."""
+    from sklearn.ensemble import VotingClassifier
+
+    families = [
+        ("linear", logistic_regression(without, **linear)),
+        ("trees", gradient_boosting(without, **trees)),
+    ]
+    return VotingClassifier(families, voting="soft")
 
 
 def _columns(dtype: str, without: Sequence[str]) -> Any:

@@ -1,158 +1,172 @@
-"""Train on a frozen snapshot: cut it by time, fit the candidates, pick the cheapest, fit it again on all it may see.
+"""Train on a frozen snapshot: fit and calibrate the candidates, pick the cheapest, make it again on all it may see.
 
-    first day ......... fit ......... | validation | gate | labels still on their way | as-of day
-
-Candidates are fitted on `fit` and compared on `validation`; the winner is fitted again on both. The gate window is
-never fitted or selected on. Nothing later than the as-of day's drop is in the snapshot.
+Candidates are fitted on the window `fit`, calibrated on `calibration` and compared on `validation`; one that needs no
+calibration is fitted on both. The winner is made again on all three. The gate window is never fitted, calibrated or
+selected on. Every step takes the snapshot as `freeze_snapshot` gave it: it may run on another machine, and what is
+changed in the domain meanwhile changes nothing.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
-from include.core import warehouse
 from include.core.domain import Candidate, Domain
 from include.core.ledger import NotReadyError
-from include.dataops import feature_store
-from include.dataops.feature_store import TrainingSet
-from include.modelops import card, drift, evaluation, registry
+from include.modelops import card, drift, evaluation, figures, registry, tracking
+from include.modelops.snapshot import Snapshot, Window, drop, freeze, read_window
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from psycopg2.extensions import cursor as Cursor
-    from psycopg2.sql import Identifier
+# A snapshot on its way from task to task.
+Frozen = Mapping[str, Any]
+Validated = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Cut:
-    """The windows of one training, as first and last as-of day, both included."""
-
-    fit: tuple[date, date]
-    validation: tuple[date, date]
-    gate: tuple[date, date]
+def freeze_snapshot(domain: Domain, as_of: date, airflow_run: str) -> dict[str, Any]:
+    """Freeze the rows of all windows and open the MLflow run, see `snapshot.freeze`; as JSON."""
+    return freeze(domain, as_of, airflow_run).to_json()
 
 
-def cut(domain: Domain, as_of: date) -> Cut:
-    """The windows of a training asked for on `as_of`; a NotReadyError says from which day on it is possible."""
-    windows = domain.windows
-    last = as_of - timedelta(days=domain.label_days)
-    gate = last - timedelta(days=windows.gate - 1)
-    validation = gate - timedelta(days=windows.validation)
-    if (validation - domain.first_day).days < windows.min_fit:
-        first_possible = domain.first_day + timedelta(
-            days=windows.min_fit + windows.validation + windows.gate + domain.label_days - 1
-        )
+def remove_snapshot(domain: Domain, as_of: date, airflow_run: str) -> None:
+    """Remove what the training made beside its version: the table, files between tasks, open runs. Safe to repeat."""
+    drop(as_of, airflow_run)
+    tracking.close(domain, as_of, airflow_run)
+
+
+def fit_candidate(domain: Domain, name: str, snapshot: Frozen) -> None:
+    """Fit the candidate called `name`, and hand it on."""
+    candidate, frozen = domain.candidate(name), Snapshot.from_json(snapshot)
+    run = tracking.open_candidate(domain, frozen.mlflow_run, candidate)
+    with tracking.failing(run):
+        described = {"family": candidate.family, "calibration": candidate.calibration, "compute": candidate.compute}
+        tracking.log(run, params={**described, **candidate.params, "data_hash": frozen.data_hash})
+        windows = frozen.windows
+        last = windows.fit[1] if candidate.calibration else windows.calibration[1]
+        tracking.hand_on(run, "fitted", _fitted(domain, candidate, frozen, (windows.fit[0], last)))
+
+
+def calibrate_candidate(domain: Domain, name: str, snapshot: Frozen) -> None:
+    """Make probabilities of the candidate's scores, by days that it was not fitted on, and hand it on."""
+    candidate, frozen = domain.candidate(name), Snapshot.from_json(snapshot)
+    if candidate.calibration is None:
+        return
+    run = tracking.open_candidate(domain, frozen.mlflow_run, candidate)
+    with tracking.failing(run):
+        fitted = tracking.take_over(domain, run, "fitted")
+        calibrated = _calibrated(domain, candidate, fitted, frozen, frozen.windows.calibration)
+        tracking.hand_on(run, "calibrated", calibrated)
+
+
+def validate_candidate(domain: Domain, name: str, snapshot: Frozen) -> dict[str, Any]:
+    """Measure the candidate on the validation window, in its run of MLflow too.
+
+    Returns {"candidate", "measures", "intervals", "slices", "curve"}, all JSON, see `evaluation`.
+    """
+    candidate, frozen = domain.candidate(name), Snapshot.from_json(snapshot)
+    run = tracking.open_candidate(domain, frozen.mlflow_run, candidate)
+    with tracking.failing(run):
+        model = tracking.take_over(domain, run, "calibrated" if candidate.calibration else "fitted")
+        keys, features = read_window(domain, frozen, frozen.windows.validation)
+        labels, probabilities = keys["label"].to_numpy(bool), model.predict_proba(features)[:, 1]
+        measures = evaluation.measures(labels, probabilities, domain.costs)
+        intervals = evaluation.intervals(labels, probabilities, keys["as_of"].to_numpy("datetime64[D]"), domain.costs)
+        groups = evaluation.slice_groups(domain.slices, features)
+        tracking.log(run, metrics=with_intervals(measures, intervals))
+        curves = (figures.roc, figures.precision_recall, figures.calibration)
+        tracking.log_pictures(run, {curve.__name__: curve(labels, probabilities) for curve in curves})
+        tracking.finish(run)
+    return {
+        "candidate": name,
+        "measures": measures,
+        "intervals": {measure: list(bounds) for measure, bounds in intervals.items()},
+        "slices": evaluation.slice_measures(labels, probabilities, groups, domain.costs),
+        "curve": evaluation.calibration_curve(labels, probabilities),
+    }
+
+
+def register_challenger(domain: Domain, snapshot: Frozen, validated: Iterable[Validated]) -> int:
+    """Pick the winner, make it again on all days before the gate window, and register it; returns its version.
+
+    `validated` is what `validate_candidate` gave for those candidates that got so far. On a retry that finds the
+    version whole, nothing is fitted.
+    """
+    frozen, found = Snapshot.from_json(snapshot), list(validated)
+    candidate = pick(domain, found)
+    (measured,) = (one for one in found if one["candidate"] == candidate.name)
+    version = registry.find(domain, frozen.data_hash) or _make_version(domain, candidate, frozen, found)
+    tracking.log(
+        frozen.mlflow_run,
+        params={"candidate": candidate.name, **candidate.params, "version": version},
+        metrics=with_intervals(measured["measures"], measured["intervals"]),
+    )
+    tracking.finish(frozen.mlflow_run)
+    return version
+
+
+def pick(domain: Domain, validated: Iterable[Validated]) -> Candidate:
+    """The candidate with the lowest cost on the validation window; of equals, the one declared first.
+
+    One that failed is not among `validated`, and one whose cost is not a number cannot win. Raises NotReadyError when
+    none is left.
+    """
+    costs = {found["candidate"]: found["measures"]["cost"] for found in validated}
+    left = [candidate for candidate in domain.candidates if math.isfinite(costs.get(candidate.name, math.nan))]
+    if not left:
         raise NotReadyError(
-            f"The days before {as_of} are too few to fit, validate and gate a model."
-            f" The first training is possible on {first_possible}."
+            f"None of the {len(domain.candidates)} candidates could be validated. The logs of fit_candidate,"
+            " calibrate_candidate and validate_candidate say why; mend the cause and clear the run."
         )
-    day = timedelta(days=1)
-    return Cut((domain.first_day, validation - day), (validation, gate - day), (gate, last))
+    return min(left, key=lambda candidate: costs[candidate.name])
 
 
-def freeze_snapshot(domain: Domain, as_of: date) -> str:
-    """Keep the rows of all three windows, with the labels that had landed by `as_of`; returns their hash.
+def with_intervals(measures: Mapping[str, float], intervals: Mapping[str, Iterable[float]]) -> dict[str, float]:
+    """Metrics as MLflow keeps them: each measure, and its low and high."""
+    found = dict(measures)
+    for name, (low, high) in intervals.items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    return found
 
-    The hash names the data: the same rows, features and candidates give the same hash anywhere.
+
+def _make_version(domain: Domain, candidate: Candidate, frozen: Snapshot, validated: list[Validated]) -> int:
+    """The reference profile for drift is made of the rows it was fitted on, and of its scores on the gate window:
+    scores on rows that a model was fitted on are too sure of themselves.
     """
-    from psycopg2 import sql
-
-    windows = cut(domain, as_of)
-    bound = feature_store.bounds(domain, windows.fit[0], windows.gate[1], as_of)
-    with warehouse.transaction() as cursor:
-        feature_store.one_moment(cursor)
-        feature_store.require_fresh(cursor, domain, bound, labels=True)
-        warehouse.join_by_hash(cursor)
-        cursor.execute(sql.SQL("drop table if exists {}").format(_snapshot(as_of)))
-        cursor.execute(
-            sql.SQL("create table {} as {}").format(_snapshot(as_of), feature_store.statement(domain, labels=True)),
-            bound,
-        )
-        snapshot = _read(cursor, domain, as_of, (windows.fit[0], windows.gate[1]))
-    if not snapshot.rows.num_rows:
-        raise NotReadyError(f"No labelled rows before {as_of}. Run backfill_features for the days before it.")
-    return snapshot.data_hash
-
-
-def drop_snapshot(as_of: date) -> None:
-    """Remove the snapshot; nothing happens when there is none."""
-    from psycopg2 import sql
-
-    with warehouse.transaction() as cursor:
-        cursor.execute(sql.SQL("drop table if exists {}").format(_snapshot(as_of)))
-
-
-def read_window(domain: Domain, as_of: date, window: tuple[date, date]) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """The snapshot's rows of one window, as keys (as_of, entity_id, label) and features."""
-    with warehouse.transaction() as cursor:
-        return _read(cursor, domain, as_of, window).frames()
-
-
-def validate_candidate(domain: Domain, name: str, as_of: date) -> dict[str, float]:
-    """Fit the candidate called `name` on the fit window and measure it on the validation window."""
-    candidate = domain.candidate(name)
-    windows = cut(domain, as_of)
-    keys, features = read_window(domain, as_of, windows.fit)
-    model = candidate.estimator().fit(features, keys["label"].to_numpy())
-    keys, features = read_window(domain, as_of, windows.validation)
-    return evaluation.measures(keys["label"].to_numpy(), model.predict_proba(features)[:, 1], domain.costs)
-
-
-def register_challenger(
-    domain: Domain, as_of: date, data_hash: str, measured: dict[str, dict[str, float]], airflow_run: str
-) -> int:
-    """Pick the winner, fit it on the fit and validation windows, and register it; returns its version.
-
-    The reference profile for drift is made of the rows it was fitted on, and of its scores on the gate window: scores
-    on rows that a model was fitted on are too sure of themselves.
-    """
-    windows = cut(domain, as_of)
-    candidate = pick(domain, measured)
-    fitted = (windows.fit[0], windows.validation[1])
-    keys, features = read_window(domain, as_of, fitted)
-    model = candidate.estimator().fit(features, keys["label"].to_numpy())
-    _, unseen = read_window(domain, as_of, windows.gate)
+    first, last = frozen.windows.fit[0], frozen.windows.validation[1]
+    if candidate.calibration:
+        start, end = frozen.windows.calibration
+        held_out = (last - (end - start), last)
+        fitted = _fitted(domain, candidate, frozen, (first, held_out[0] - timedelta(days=1)))
+        model = _calibrated(domain, candidate, fitted, frozen, held_out)
+    else:
+        model = _fitted(domain, candidate, frozen, (first, last))
+    _, features = read_window(domain, frozen, (first, last))
+    _, unseen = read_window(domain, frozen, frozen.windows.gate)
     return registry.register(
         domain,
         candidate,
         model,
         features,
-        trained_as_of=as_of,
-        fitted=fitted,
-        data_hash=data_hash,
-        measured=measured,
+        facts=card.gather(domain, candidate, frozen, validated, fitted_rows=len(features), gate_rows=len(unseen)),
         profile=drift.profile(domain, features, model.predict_proba(unseen)[:, 1]),
-        card=card.write(
-            domain,
-            candidate,
-            trained_as_of=as_of,
-            windows=windows,
-            fitted_rows=len(features),
-            gate_rows=len(unseen),
-            data_hash=data_hash,
-            measured=measured,
-            airflow_run=airflow_run,
-        ),
-        airflow_run=airflow_run,
+        mlflow_run=frozen.mlflow_run,
     )
 
 
-def pick(domain: Domain, measured: dict[str, dict[str, float]]) -> Candidate:
-    """The candidate with the lowest cost on the validation window; of equals, the one declared first."""
-    return min(domain.candidates, key=lambda candidate: measured[candidate.name]["cost"])
+def _fitted(domain: Domain, candidate: Candidate, frozen: Snapshot, window: Window) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    keys, features = read_window(domain, frozen, window)
+    # A product of matrices is summed in another order by another number of threads, and then has other last bits.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return candidate.estimator().fit(features, keys["label"].to_numpy(bool))
 
 
-def _read(cursor: "Cursor", domain: Domain, as_of: date, window: tuple[date, date]) -> TrainingSet:
-    """The snapshot's rows of these days, as the feature store gives them."""
-    from psycopg2 import sql
+def _calibrated(domain: Domain, candidate: Candidate, fitted: Any, frozen: Snapshot, window: Window) -> Any:
+    """The fitted model with a calibrator behind it that is fitted on other days."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+    from threadpoolctl import threadpool_limits
 
-    query = sql.SQL("select * from {} where as_of between %(start)s and %(end)s order by as_of, entity_id").format(
-        _snapshot(as_of)
-    )
-    return feature_store.read(cursor, domain, query, {"start": window[0], "end": window[1]}, labels=True)
-
-
-def _snapshot(as_of: date) -> "Identifier":
-    from psycopg2 import sql
-
-    return sql.Identifier("ml", f"snapshot_{as_of:%Y_%m_%d}")
+    keys, features = read_window(domain, frozen, window)
+    with threadpool_limits(limits=1, user_api="blas"):
+        calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method=candidate.calibration)
+        return calibrated.fit(features, keys["label"].to_numpy(bool))
