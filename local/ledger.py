@@ -20,11 +20,11 @@ from quality.stages where as_of between %(first)s and %(last)s
 """
 
 LATEST_CHAMPION = """
-select d.as_of, d.challenger_version, d.effective_from, d.metrics -> 'challenger' as metrics,
+select d.as_of, d.challenger_version, d.effective_from, d.metrics #> '{metrics,challenger}' as metrics,
        m.candidate, m.fitted_from, m.fitted_through
 from ml.decisions d join ml.models m on m.model_version = d.challenger_version
 where d.effective_from is not null
-order by d.effective_from desc, d.as_of desc limit 1
+order by case d.outcome when 'rolled_back' then d.as_of else d.effective_from - 1 end desc, d.recorded_at desc limit 1
 """
 
 # One row per scored day whose labels are complete: what was measured when they were last looked at.

@@ -1,100 +1,91 @@
-"""Put the gate to work: measure both models on the same rows, write the decision, move the alias.
+"""Act on the gate's route: ask a person, promote, or reject.
 
 What a training of day D promotes is effective from D+1, since the scoring of D+1 waits for it. A decision that comes
 later, like a person's answer, takes effect on the day after the last one scored: no stored prediction is contradicted.
 """
 
-import json
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.core import ledger, warehouse
-from include.core.alerts import alert_on_failure
+from include.core.alerts import alert_on_failure, raise_alert
 from include.core.defaults import TASK_DEFAULTS
 from include.core.domain import Domain
 from include.core.ledger import Stage
-from include.dataops import feature_store
-from include.modelops import evaluation, gate, registry, training
-from include.modelops.gate import Decision, Route, Scorecard
+from include.modelops import answers, card, champion
+from include.modelops.champion import PROMOTED, REJECTED
+from include.modelops.gate import Route
 
 if TYPE_CHECKING:
-    import numpy as np
+    from psycopg2.extensions import cursor as Cursor
 
 GATE_KEEPER = "gate"
 ANSWERS = {"Promote": Route.PROMOTE, "Reject": Route.REJECT}
 
 
-def compare(domain: Domain, as_of: date) -> dict[str, Any]:
-    """Score the challenger of `as_of` and the champion on the gate window and choose a route.
-
-    Returns {"route", "reasons", "metrics", "challenger", "champion"}, all JSON. A champion that was fitted on days
-    of the gate window would have seen the answers: then a person is asked instead.
-    """
-    window = training.cut(domain, as_of).gate
-    keys, features = feature_store.training_set(domain, *window, known_at=as_of).frames()
-    labels, days = keys["label"].to_numpy(), keys["as_of"].to_numpy()
+def ask(as_of: date, compared: dict[str, Any], run_id: str) -> None:
+    """Write that a person is asked, so that scoring does not wait for the answer, and raise an alert."""
     with warehouse.transaction() as cursor:
-        mine = registry.challenger_of(cursor, as_of)
-        theirs = registry.champion_on(cursor, as_of)
-    cards, metrics = {}, {}
-    for role, version in (("challenger", mine), ("champion", theirs)):
-        if version is not None:
-            probabilities = registry.load(domain, version).predict_proba(features)[:, 1]
-            metrics[role] = evaluation.measures(labels, probabilities, domain.costs)
-            cards[role] = _scorecard(domain, days, labels, probabilities, metrics[role])
-    decision = gate.choose_route(cards["challenger"], cards.get("champion"), domain.gate)
-    if theirs is not None and theirs.fitted_through >= window[0] and decision.route is Route.PROMOTE:
-        decision = Decision(
-            Route.ASK,
-            (*decision.reasons, f"the champion was fitted through {theirs.fitted_through}, inside the window"),
-        )
+        ledger.record(cursor, as_of, Stage.DECIDED, run_id, state="asked")
+    raise_alert(
+        as_of,
+        "question",
+        f"deploy_model.{Route.ASK}",
+        f"Shall version {compared['challenger']} be promoted? {'; '.join(compared['reasons'])}."
+        " Answer under Browse, Required Actions.",
+    )
+
+
+def promote(
+    domain: Domain, as_of: date, compared: dict[str, Any], answer: dict[str, Any] | None, run_id: str
+) -> dict[str, Any] | None:
+    """Write the promotion, then let the aliases and the model card follow it. Repeating it, also after a crash
+    anywhere in between, changes nothing more.
+
+    `answer` is the XCom of the question, None when the gate promotes by itself. If the champion is no longer the one
+    that the challenger was compared with, the challenger is rejected instead. Returns what the event of the promotion
+    says, or None when the challenger is not the champion after all.
+    """
+    challenger = compared["challenger"]
+    with warehouse.transaction() as cursor:
+        champion.lock(cursor)
+        if champion.standing(cursor, as_of, challenger) is None:
+            known = champion.changes(cursor)
+            present = known[-1].version if known else None
+            if present == compared["champion"]:
+                decided_on = max(as_of, champion.today(cursor, known) or as_of)
+                _write(cursor, as_of, compared, PROMOTED, answer, decided_on + timedelta(days=1), run_id)
+            else:
+                late = f"it was compared with {_told(compared['champion'])}, and by now {_told(present)} is champion"
+                _write(
+                    cursor, as_of, compared | {"reasons": [*compared["reasons"], late]}, REJECTED, answer, None, run_id
+                )
+        outcome, decided_by, effective_from = _stands(cursor, as_of, challenger, run_id)
+        known = champion.changes(cursor)
+    _show(domain, challenger)
+    if outcome != PROMOTED or known[-1].version != challenger:
+        return None
+    measured = (compared["comparison"].get("metrics") or {}).get("challenger") or {}
     return {
-        "route": decision.route.value,
-        "reasons": list(decision.reasons),
-        "metrics": metrics,
-        "challenger": mine.version,
-        "champion": theirs.version if theirs else None,
+        "version": challenger,
+        "previous": compared["champion"],
+        "effective_from": str(effective_from),
+        "decided_by": decided_by,
+        "metrics": {name: found["value"] for name, found in measured.items()},
     }
 
 
-def ask(as_of: date, run_id: str) -> None:
-    """Write that a person was asked, so that scoring does not wait for the answer."""
+def reject(domain: Domain, as_of: date, compared: dict[str, Any], answer: dict[str, Any] | None, run_id: str) -> None:
+    """Write the rejection, unless something else was decided before; the champion stays what it is."""
     with warehouse.transaction() as cursor:
-        ledger.record(cursor, as_of, Stage.DECIDED, run_id, state="asked")
+        _write(cursor, as_of, compared, REJECTED, answer, None, run_id)
+        _stands(cursor, as_of, compared["challenger"], run_id)
+    _show(domain, compared["challenger"])
 
 
-def promote(domain: Domain, as_of: date, compared: dict[str, Any], answered_by: str | None, run_id: str) -> None:
-    """Write the promotion and move the alias. Repeating it, also after a crash in between, changes nothing more.
-
-    `answered_by` is who was asked and said yes, or None when the gate promoted by itself.
-    """
-    with warehouse.transaction() as cursor:
-        cursor.execute("select max(as_of) from quality.stages where stage = 'scored'")
-        last_scored = cursor.fetchone()[0]  # type: ignore[index]
-        effective = max(as_of, last_scored or as_of) + timedelta(days=1)
-        _write(cursor, as_of, compared, "promoted", answered_by, effective, run_id)
-        latest = registry.champion_on(cursor, date.max)
-    if latest is not None:
-        registry.set_champion(domain, latest.version)
-
-
-def reject(as_of: date, compared: dict[str, Any], answered_by: str | None, run_id: str) -> None:
-    """Write the rejection; the champion stays what it is."""
-    with warehouse.transaction() as cursor:
-        _write(cursor, as_of, compared, "rejected", answered_by, None, run_id)
-
-
-def route_of(answer: dict[str, Any]) -> str:
-    """The task that a person's answer leads to, from the XCom of the question."""
-    return ANSWERS[answer["chosen_options"][0]].value
-
-
-def answered_by(answer: dict[str, Any] | None) -> str | None:
-    """Who answered a human-in-the-loop task, from its XCom; None when nobody was asked."""
-    if answer is None:
-        return None
-    user = answer.get("responded_by_user")
-    return user["name"] if user else "nobody, the deadline passed"
+def route_of(answer: Any) -> str:
+    """The task that a person's answer leads to, from the XCom of the question. What is no clear yes is a no."""
+    return ANSWERS.get(answers.read(answer).chosen or "", Route.REJECT).value
 
 
 def give_up(context: dict[str, Any]) -> None:
@@ -109,41 +100,48 @@ DECISION_DEFAULTS = {**TASK_DEFAULTS, "on_failure_callback": [alert_on_failure, 
 
 
 def _write(
-    cursor: Any,
+    cursor: "Cursor",
     as_of: date,
     compared: dict[str, Any],
     outcome: str,
-    answered_by: str | None,
+    answer: dict[str, Any] | None,
     effective_from: date | None,
     run_id: str,
 ) -> None:
-    cursor.execute(
-        warehouse.statement("modelops/record_decision"),
-        {
-            "as_of": as_of,
-            "challenger": compared["challenger"],
-            "champion": compared["champion"],
-            "route": compared["route"],
-            "outcome": outcome,
-            "decided_by": answered_by or GATE_KEEPER,
-            "reasons": compared["reasons"],
-            "metrics": json.dumps(compared["metrics"]),
-            "effective_from": effective_from,
-        },
+    asked = compared["route"] == Route.ASK
+    told = answers.read(answer)
+    champion.record(
+        cursor,
+        champion.Decision(
+            as_of=as_of,
+            challenger=compared["challenger"],
+            champion=compared["champion"],
+            route=compared["route"],
+            outcome=outcome,
+            decided_by=told.by if asked else GATE_KEEPER,
+            reasons=compared["reasons"],
+            metrics=compared["comparison"],
+            effective_from=effective_from,
+            comment=told.why if asked else "",
+            run_id=run_id,
+        ),
     )
-    ledger.record(cursor, as_of, Stage.DECIDED, run_id, state=outcome)
 
 
-def _scorecard(
-    domain: Domain, days: "np.ndarray", labels: "np.ndarray", probabilities: "np.ndarray", measured: dict[str, float]
-) -> Scorecard:
-    import numpy as np
+def _stands(cursor: "Cursor", as_of: date, challenger: int, run_id: str) -> tuple[str, str, date | None]:
+    """What is decided about the challenger, which the ledger says from now on."""
+    decided = champion.standing(cursor, as_of, challenger)
+    if decided is None:
+        raise RuntimeError(f"The decision about version {challenger} was not kept.")
+    ledger.record(cursor, as_of, Stage.DECIDED, run_id, state=decided[0])
+    return decided
 
-    _, day_of_row = np.unique(days, return_inverse=True)
-    costs = evaluation.row_costs(labels, probabilities, domain.costs)
-    return Scorecard(
-        roc_auc=measured["roc_auc"],
-        ece=measured["ece"],
-        day_costs=np.bincount(day_of_row, weights=costs).tolist(),
-        day_rows=np.bincount(day_of_row).tolist(),
-    )
+
+def _show(domain: Domain, challenger: int) -> None:
+    """Let MLflow say what the warehouse says."""
+    champion.follow(domain)
+    card.publish(domain, challenger)
+
+
+def _told(version: int | None) -> str:
+    return "no champion" if version is None else f"version {version}"

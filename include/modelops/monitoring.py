@@ -11,7 +11,7 @@ from include.core import ledger, warehouse
 from include.core.domain import EVENT_DAY, Domain
 from include.core.ledger import Stage
 from include.dataops import feature_store
-from include.modelops import drift, registry, retraining
+from include.modelops import champion, drift, retraining
 
 
 def measure_day(domain: Domain, as_of: date, run_id: str) -> retraining.Answer:
@@ -30,11 +30,11 @@ def measure_day(domain: Domain, as_of: date, run_id: str) -> retraining.Answer:
 def _replace_drift(cursor: Any, domain: Domain, as_of: date) -> None:
     """Distances between the day's shares per bin and the champion's, for every feature and for the scores."""
     cursor.execute("delete from ml.drift where as_of = %s", (as_of,))
-    champion = registry.champion_on(cursor, as_of)
-    if champion is None:
+    now = champion.change_on(cursor, as_of)
+    if now is None:
         return
-    cursor.execute(_scored_rows(domain), {"start": as_of, "end": as_of, "as_of": as_of, "version": champion.version})
-    cursor.execute(warehouse.statement("modelops/shares"), {"version": champion.version})
+    cursor.execute(_scored_rows(domain), {"start": as_of, "end": as_of, "as_of": as_of, "version": now.version})
+    cursor.execute(warehouse.statement("modelops/shares"), {"version": now.version})
     seen: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
     for feature, name, expected, actual in cursor.fetchall():
         reference, today = seen.setdefault(feature, ({}, {}))
@@ -47,7 +47,7 @@ def _replace_drift(cursor: Any, domain: Domain, as_of: date) -> None:
         (
             (
                 as_of,
-                champion.version,
+                now.version,
                 feature,
                 drift.population_stability_index(reference, today),
                 drift.jensen_shannon_distance(reference, today),
@@ -102,7 +102,7 @@ def _ask_for_training(cursor: Any, domain: Domain, as_of: date) -> retraining.An
     )
     days_since_request, matured_days = cursor.fetchone()
     return retraining.decide(
-        has_champion=registry.champion_on(cursor, as_of) is not None,
+        has_champion=champion.change_on(cursor, as_of) is not None,
         days_since_request=days_since_request,
         matured_days=matured_days,
         windows=domain.windows,
