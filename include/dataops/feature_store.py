@@ -4,7 +4,9 @@ Point-in-time by construction: the features of a day come from drops up to that 
 day, and a label counts from the drop that brought it. So nothing that was learned later can be in a row.
 """
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -38,15 +40,19 @@ class TrainingSet:
         keys has as_of (datetime.date), entity_id and, if there are labels, label (bool). Text features are of dtype
         object, all others float64; a null is NaN.
         """
-        import pyarrow as pa
-
         keys = self.rows.select([name for name in self.rows.column_names if name in KEYS])
-        features = self.rows.drop_columns(keys.column_names)
-        # Numbers become float64 here and not in pandas, which would copy all of them once more.
-        frame = pa.table({name: _as_number(features[name]) for name in features.column_names}).to_pandas()
-        texts = frame.select_dtypes("object").columns
-        frame[texts] = frame[texts].where(frame[texts].notna(), float("nan"))
-        return keys.to_pandas(date_as_object=True), frame
+        return keys.to_pandas(date_as_object=True), frame_of(self.rows.drop_columns(keys.column_names))
+
+
+def frame_of(features: "pa.Table") -> "pd.DataFrame":
+    """Features as estimators take them, see `TrainingSet.frames`."""
+    import pyarrow as pa
+
+    # Numbers become float64 here and not in pandas, which would copy all of them once more.
+    frame = pa.table({name: _as_number(features[name]) for name in features.column_names}).to_pandas()
+    texts = frame.select_dtypes("object").columns
+    frame[texts] = frame[texts].where(frame[texts].notna(), float("nan"))
+    return frame
 
 
 def _as_number(values: "pa.ChunkedArray") -> "pa.ChunkedArray":
@@ -81,6 +87,40 @@ def training_set(
         return read(cursor, domain, statement(domain, labels=labels), bound, labels=labels)
 
 
+def scoring_rows(domain: Domain, start: date, end: date, size: int) -> Generator["pa.Table"]:
+    """The same rows as `training_set` gives without labels, in no order: tables of `size` rows, the last one of fewer,
+    while the server sends. A day's rows may be spread over several tables.
+
+    Nothing is read before the first is asked for. Raises NotReadyError as `training_set` does.
+    """
+    import pyarrow as pa
+
+    domain.check_days(start, end)
+    bound = bounds(domain, start, end, None)
+    schema = _schema(domain, labels=False)
+    with warehouse.transaction() as cursor:
+        one_moment(cursor)
+        require_fresh(cursor, domain, bound, labels=False)
+        warehouse.join_by_hash(cursor)
+        with parquet.stream(cursor, statement(domain, labels=False, ordered=False), bound, schema) as streamed:
+            gathered: list[pa.RecordBatch] = []
+            for batch in streamed.batches:
+                gathered.append(batch)
+                if sum(part.num_rows for part in gathered) >= size:
+                    rows = pa.Table.from_batches(gathered)
+                    while rows.num_rows >= size:
+                        yield rows.slice(0, size)
+                        rows = rows.slice(size)
+                    gathered = rows.to_batches()
+            if any(part.num_rows for part in gathered):
+                yield pa.Table.from_batches(gathered)
+
+
+def features_version(domain: Domain) -> str:
+    """The versions of all views that a model sees, in 12 hex characters: when one changes, so does this."""
+    return hashlib.sha256(json.dumps(domain.feature_versions(), sort_keys=True).encode()).hexdigest()[:12]
+
+
 def one_moment(cursor: "Cursor") -> None:
     """Let the transaction, which this has to begin, see the tables as they are now, whatever is built meanwhile: what
     is found fresh has to be what is read.
@@ -95,8 +135,9 @@ def bounds(domain: Domain, start: date, end: date, known_at: date | None) -> dic
     return {"start": start, "end": end, "known_at": landed}
 
 
-def statement(domain: Domain, *, labels: bool) -> "Composable":
-    """The query of the rows: as_of, entity_id, the label if asked for, and every feature.
+def statement(domain: Domain, *, labels: bool, ordered: bool = True) -> "Composable":
+    """The query of the rows: as_of, entity_id, the label if asked for, and every feature. Sorted by the first two, for
+    whom the order tells rows apart; to sort a year of them takes as long as to join them.
 
     Bound parameters: `start`, `end` and, for labels, `known_at`, see `bounds`.
     """
@@ -130,11 +171,12 @@ def statement(domain: Domain, *, labels: bool) -> "Composable":
             )
         )
     selected += [sql.Identifier(view.name, feature.name) for view in domain.views for feature in view.features]
-    return sql.SQL("select {} from {} {} where {} between %(start)s and %(end)s order by 1, 2").format(
+    return sql.SQL("select {} from {} {} where {} between %(start)s and %(end)s{}").format(
         sql.SQL(", ").join(selected),
         sql.Identifier("features", unit.name),
         sql.SQL(" ").join(joins),
         sql.Identifier(unit.name, "as_of"),
+        sql.SQL(" order by 1, 2" if ordered else ""),
     )
 
 
@@ -171,11 +213,16 @@ def read(
     """The rows of `query`, which has the columns of `statement`, streamed into Arrow and hashed on their way."""
     import pyarrow as pa
 
-    schema = {"as_of": "date", "entity_id": "text"} | ({"label": "boolean"} if labels else {})
-    schema |= {feature.name: feature.type for feature in domain.features}
+    schema = _schema(domain, labels=labels)
     with parquet.stream(cursor, query, bound, schema) as streamed:
         rows = pa.Table.from_batches(streamed.batches, parquet.arrow_schema(schema))
         return TrainingSet(rows, streamed.digest)
+
+
+def _schema(domain: Domain, *, labels: bool) -> dict[str, str]:
+    """The name and Postgres type of each column of `statement`, in order."""
+    keys = {"as_of": "date", "entity_id": "text"} | ({"label": "boolean"} if labels else {})
+    return keys | {feature.name: feature.type for feature in domain.features}
 
 
 def require_fresh(cursor: "Cursor", domain: Domain, bound: Mapping[str, date], *, labels: bool) -> None:
