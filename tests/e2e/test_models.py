@@ -1,0 +1,280 @@
+"""The life of a model under a real scheduler: trained while one candidate breaks and one is killed, promoted, rejected,
+asked about, rolled back; a training that is given up leaves nothing.
+
+The drill runs once. After each step it notes what it sees, and the tests look at these notes.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from local.airflow_api import AirflowApi
+from local.settings import ADMIN
+from tests.e2e.runtime import Runtime, services_of, states, wait, wait_until_prepared
+from tests.toy_domain.domain import domain
+
+TRAINED, AFTER, ASKED, LATER = (domain.history_through + timedelta(days=n) for n in range(4))
+STEPS = ("fit_candidate", "calibrate_candidate", "validate_candidate")
+REASON = "the ward asked for it"
+
+# What the copy of the toy domain gets: a candidate that breaks, and one that waits while a file says so.
+MORE_CANDIDATES = """
+    candidates=(
+        Candidate("broken", "tests.toy_domain.model:broken", calibration=None),
+        Candidate("held", "tests.toy_domain.model:held", {"C": 0.01}, compute="train_large"),
+"""
+MORE_MODELS = '''
+
+def broken():
+    """A candidate with a mistake in it."""
+    raise ValueError("this candidate cannot be built")
+
+
+def held(**params):
+    """The linear model, once nobody holds it: says in the file which process waits."""
+    import os
+    import time
+    from pathlib import Path
+
+    file = Path(__file__).with_name("held")
+    while file.exists():
+        if not file.read_text():
+            file.write_text(str(os.getpid()))
+        time.sleep(0.2)
+    return logistic_regression(**params)
+'''
+
+
+class Api(AirflowApi):
+    """What a person does in the UI."""
+
+    def answer(self, dag_id: str, option: str, reason: str) -> dict[str, Any]:
+        """Answer the open question of a DAG; returns the question."""
+        query = {"response_received": False, "state": "awaiting_input"}
+        open_now = [
+            found
+            for found in self._pages("/dags/~/dagRuns/~/hitlDetails", "hitl_details", **query)
+            if found["task_instance"]["dag_id"] == dag_id
+        ]
+        assert len(open_now) == 1, open_now
+        task = open_now[0]["task_instance"]
+        path = f"/dags/{dag_id}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/-1/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [option], "params_input": {"reason": reason}})
+        return open_now[0]
+
+    def announce(self, name: str, day: date) -> None:
+        """Make an event of a Dataset by hand."""
+        (asset,) = self._pages("/assets", "assets", name_pattern=name)
+        self._call("POST", "/assets/events", json={"asset_id": asset["id"], "partition_key": day.isoformat()})
+
+    def end_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed."""
+        self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
+
+    def titles(self, dag_id: str, run_id: str) -> dict[str, dict[str, str]]:
+        """The state of each mapped task, by the name that the UI shows."""
+        found: dict[str, dict[str, str]] = {}
+        for task in self._pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"):
+            if task["map_index"] >= 0:
+                found.setdefault(task["rendered_map_index"], {})[task["task_id"].rpartition(".")[2]] = task["state"]
+        return found
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is seen after a step."""
+
+    decisions: list[tuple]
+    aliases: dict[str, str]
+    predictions: list[tuple]
+    snapshots: list[tuple]
+    open_runs: int
+    alerts: dict[tuple[date, str], tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """The services, with two more candidates and no training by the calendar."""
+    runtime = Runtime(tmp_path_factory.mktemp("e2e"))
+    toy = runtime.project / "tests" / "toy_domain"
+    text = (toy / "domain.py").read_text()
+    for before, after in (
+        ("    candidates=(\n", MORE_CANDIDATES.lstrip("\n")),
+        ("Retraining(cadence=3,", "Retraining(cadence=99,"),
+        ("max_age=10,", "max_age=10, max_roc_auc=0.99,"),
+    ):
+        assert text.count(before) == 1, before
+        text = text.replace(before, after)
+    (toy / "domain.py").write_text(text)
+    with (toy / "model.py").open("a") as models:
+        models.write(MORE_MODELS)
+    with services_of(runtime):
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def drill(runtime) -> dict[str, Any]:
+    """What is seen after each step, by its name."""
+    api = Api(runtime.settings)
+    wait_until_prepared(runtime, api)
+    seen: dict[str, Any] = {}
+
+    with held(runtime) as file:
+        history = {"start": domain.first_day.isoformat(), "end": TRAINED.isoformat()}
+        api.trigger("backfill_features", "history", history)
+        wait(file.read_text, api.runs_by_state)
+        os.kill(int(file.read_text()), signal.SIGKILL)
+    wait(lambda: states(api, "deploy_model", TRAINED) == ["success"], api.runs_by_state)
+    (run,) = api.runs("train_model")
+    seen["candidates"] = api.titles("train_model", run["dag_run_id"])
+    seen["trained"] = take_notes(runtime)
+
+    api.create_backfill("ingest_sources", AFTER.isoformat(), ASKED.isoformat())
+    wait(lambda: runtime.stage(ASKED, "monitored"), api.runs_by_state)
+    with held(runtime) as file:
+        api.trigger("train_model", "given_up", {}, ASKED.isoformat())
+        wait(file.read_text, api.runs_by_state)
+        seen["training"] = take_notes(runtime)
+        api.end_run("train_model", "given_up")
+        wait(lambda: api.task_states("train_model", "given_up")["remove_snapshot"] == "success", api.runs_by_state)
+    seen["given up"] = take_notes(runtime)
+
+    plant(runtime, AFTER, "inverted")
+    api.announce(f"{domain.name}.challenger", AFTER)
+    wait(lambda: states(api, "deploy_model", AFTER) == ["success"], api.runs_by_state)
+    seen["rejected"] = take_notes(runtime)
+
+    plant(runtime, ASKED, "clairvoyant")
+    api.announce(f"{domain.name}.challenger", ASKED)
+    wait(lambda: api.open_questions() == 1, api.runs_by_state)
+    seen["asked"] = take_notes(runtime)
+    seen["question"] = api.answer("deploy_model", "Promote", REASON)
+    wait(lambda: states(api, "deploy_model", ASKED) == ["success"], api.runs_by_state)
+    seen["promoted"] = take_notes(runtime)
+
+    api.create_backfill("ingest_sources", LATER.isoformat(), LATER.isoformat())
+    wait(lambda: runtime.stage(LATER, "monitored"), api.runs_by_state)
+    seen["scored"] = take_notes(runtime)
+    api.trigger("rollback_model", "back", {"reason": "it had learned the answers by heart"})
+    wait(lambda: api.open_questions() == 1, api.runs_by_state)
+    seen["plan"] = api.answer("rollback_model", "Approve", "")
+    wait(lambda: [run["state"] for run in api.runs("rollback_model")] == ["success"], api.runs_by_state)
+    seen["rolled back"] = take_notes(runtime)
+
+    api.trigger("rollback_model", "again", {"reason": "once more for good measure"})
+    wait(lambda: [run["state"] for run in api.runs("rollback_model")] == ["success", "failed"], api.runs_by_state)
+    seen["refused"] = take_notes(runtime)
+    return seen
+
+
+@contextmanager
+def held(runtime: Runtime) -> Iterator[Path]:
+    """The file that holds the held candidate, for this block; its text is the process that waits."""
+    file = runtime.project / "tests" / "toy_domain" / "held"
+    file.touch()
+    try:
+        yield file
+    finally:
+        file.unlink()
+
+
+def plant(runtime: Runtime, day: date, kind: str) -> None:
+    """Register a planted model as the challenger of a day."""
+    planted = runtime.command("tests.e2e.plant", day.isoformat(), kind)
+    assert planted.returncode == 0, planted.stderr
+
+
+def take_notes(runtime: Runtime) -> Notes:
+    """What there is to see now."""
+    client = mlflow.MlflowClient(runtime.settings.mlflow_url)
+    experiment = client.get_experiment_by_name(domain.name)
+    return Notes(
+        decisions=runtime.rows(
+            "select as_of, challenger_version, champion_version, route, outcome, decided_by, comment, effective_from"
+            " from ml.decisions order by recorded_at"
+        ),
+        aliases=dict(client.get_registered_model(domain.name).aliases),
+        predictions=runtime.rows(
+            "select as_of, model_version, superseded, count(*) from ml.predictions group by 1, 2, 3 order by 1, 2"
+        ),
+        snapshots=runtime.rows("select tablename from pg_tables where schemaname = 'ml' and tablename ~ '^snapshot'"),
+        open_runs=len(client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")),
+        alerts={
+            (day, kind): (subject, told)
+            for day, kind, subject, told in runtime.rows("select as_of, kind, subject, message from ml.alerts")
+        },
+    )
+
+
+def test_candidates_have_readable_names_and_one_that_breaks_or_is_killed_does_not_sink_the_others(drill):
+    assert drill["candidates"] == {
+        "broken": {
+            "fit_candidate": "failed",
+            "calibrate_candidate": "upstream_failed",
+            "validate_candidate": "upstream_failed",
+        },
+        "logistic_regression C=1.0": dict.fromkeys(STEPS, "success"),
+        "held C=0.01": dict.fromkeys(STEPS, "success"),
+    }
+
+
+def test_the_first_model_is_promoted_by_the_gate(drill):
+    trained = drill["trained"]
+    assert trained.decisions == [(TRAINED, 1, None, "promote", "promoted", "gate", "", AFTER)]
+    assert trained.aliases == {"challenger": "1", "champion": "1"}
+
+
+def test_a_training_leaves_no_snapshot_and_no_open_run_though_a_task_failed_and_one_was_killed(drill):
+    assert (drill["trained"].snapshots, drill["trained"].open_runs) == ([], 0)
+
+
+def test_a_training_that_is_marked_as_failed_is_cleared_up_too(drill):
+    assert len(drill["training"].snapshots) == 1
+    assert drill["training"].open_runs > 0
+    assert (drill["given up"].snapshots, drill["given up"].open_runs) == ([], 0)
+
+
+def test_a_model_that_was_fitted_on_wrong_labels_is_rejected_by_the_gate(drill):
+    assert drill["rejected"].decisions[1:] == [(AFTER, 2, 1, "reject", "rejected", "gate", "", None)]
+    assert drill["rejected"].aliases["champion"] == "1"
+
+
+def test_a_model_that_is_too_good_to_be_true_is_asked_about_with_the_comparison_and_an_alert(drill):
+    subject, told = drill["asked"].alerts[ASKED, "question"]
+    assert subject == "deploy_model.ask_a_person"
+    assert "leak" in told
+    body = drill["question"]["body"]
+    assert "leak" in body and "roc_auc" in body
+    assert drill["asked"].aliases["champion"] == "1"
+
+
+def test_the_answer_given_by_api_promotes_and_who_and_why_are_recorded(drill):
+    assert drill["promoted"].decisions[2:] == [(ASKED, 3, 1, "ask_a_person", "promoted", ADMIN, REASON, LATER)]
+    assert drill["promoted"].aliases == {"challenger": "3", "champion": "3", "previous": "1"}
+    assert (LATER, 3, False, 8) in drill["scored"].predictions
+
+
+def test_a_rollback_puts_the_version_before_back_and_scores_its_days_again(drill):
+    assert "version 3" in drill["plan"]["body"] and "8 predictions" in drill["plan"]["body"]
+    assert drill["rolled back"].decisions[3:] == [
+        (LATER, 1, 3, "roll_back", "rolled_back", ADMIN, "it had learned the answers by heart", LATER)
+    ]
+    assert drill["rolled back"].aliases == {"challenger": "3", "champion": "1"}
+    assert drill["rolled back"].predictions == [
+        (AFTER, 1, False, 8),
+        (ASKED, 1, False, 8),
+        (LATER, 1, False, 8),
+        (LATER, 3, True, 8),
+    ]
+
+
+def test_a_rollback_with_nothing_to_go_back_to_is_refused_at_once_and_changes_nothing(drill):
+    assert drill["refused"] == drill["rolled back"]
