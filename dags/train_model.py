@@ -51,7 +51,7 @@ def train_model():
 
     @task(trigger_rule=TriggerRule.ALL_DONE, **DECISION_DEFAULTS)
     def collect_validated(groups: list) -> list[dict]:
-        return [validated for group in groups for validated in group if validated]
+        return training.collect(groups)
 
     @task(outlets=[CHALLENGER], **DECISION_DEFAULTS, **compute("train"))
     def register_challenger(snapshot: dict, validated: list) -> int:

@@ -1,7 +1,7 @@
 """Score the challenger and the champion on the gate window, let the gate choose, and tell a person what it saw."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from include.core import warehouse
@@ -29,7 +29,7 @@ def compare(domain: Domain, as_of: date) -> dict[str, Any]:
     keys, features = feature_store.training_set(domain, *window, known_at=as_of).frames()
     with warehouse.transaction() as cursor:
         mine = registry.challenger_of(cursor, as_of)
-        theirs = _to_replace(cursor, as_of, mine)
+        theirs = _to_replace(cursor, mine)
     rows = Rows(
         keys["as_of"].to_numpy(), keys["label"].to_numpy(bool), evaluation.slice_groups(domain.slices, features)
     )
@@ -86,18 +86,13 @@ def told(compared: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _to_replace(cursor: "Cursor", as_of: date, mine: ModelVersion) -> ModelVersion | None:
-    """The champion of the day from which a promotion would count: the one after `as_of` and after all that is scored.
+def _to_replace(cursor: "Cursor", mine: ModelVersion) -> ModelVersion | None:
+    """The champion that a promotion would replace: the last that was decided on, even if it only takes effect later.
 
     A promotion of the challenger itself is passed over, so that a repeated comparison is the same comparison.
     """
-    effective = max(as_of, champion.last_scored(cursor) or as_of) + timedelta(days=1)
-    known = [
-        change
-        for change in champion.changes(cursor)
-        if change.effective_from <= effective and change.version != mine.version
-    ]
-    return registry.read_version(cursor, known[-1].version) if known else None
+    others = [change.version for change in champion.changes(cursor) if change.version != mine.version]
+    return registry.read_version(cursor, others[-1]) if others else None
 
 
 def _score(domain: Domain, version: ModelVersion, features: "pd.DataFrame") -> Contender:

@@ -83,6 +83,16 @@ def validate_candidate(domain: Domain, name: str, snapshot: Frozen) -> dict[str,
     }
 
 
+def collect(groups: Iterable[Any]) -> list[Validated]:
+    """What is known of those candidates that got so far, from the results of the mapped groups.
+
+    Airflow gives the results of a group as a sequence with gaps for those that failed; of a group with one member it
+    gives that one's result, and None where all failed.
+    """
+    whole = ([group] if isinstance(group, Mapping) else group or () for group in groups)
+    return [validated for group in whole for validated in group if validated]
+
+
 def register_challenger(domain: Domain, snapshot: Frozen, validated: Iterable[Validated]) -> int:
     """Pick the winner, make it again on all days before the gate window, and register it; returns its version.
 

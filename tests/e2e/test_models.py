@@ -29,7 +29,7 @@ REASON = "the ward asked for it"
 MORE_CANDIDATES = """
     candidates=(
         Candidate("broken", "tests.toy_domain.model:broken", calibration=None),
-        Candidate("held", "tests.toy_domain.model:held", {"C": 0.01}, compute="train_large"),
+        Candidate("held", "tests.toy_domain.model:held", {"C": 0.01}, calibration=None, compute="train_large"),
 """
 MORE_MODELS = '''
 

@@ -14,7 +14,7 @@ from include.core.domain import Candidate, Domain, Windows, days_between
 from include.core.ledger import NotReadyError
 from include.modelops.registry import fingerprint
 from include.modelops.snapshot import Cut, Snapshot, cut, table_of
-from include.modelops.training import pick
+from include.modelops.training import collect, pick
 from tests.toy_domain.domain import domain
 
 FEW = st.integers(1, 6)
@@ -87,6 +87,11 @@ def test_the_cheapest_of_those_that_were_validated_wins_and_of_equals_the_one_de
 def test_a_training_without_any_validated_candidate_says_where_to_look(costs):
     with pytest.raises(NotReadyError, match=r"None of the 2 candidates.*logs of fit_candidate"):
         pick(TWO, validated(**costs))
+
+
+def test_the_results_of_mapped_groups_are_collected_whatever_airflow_makes_of_their_size():
+    one, two, three = validated(first=0.1, second=0.2, third=0.3)
+    assert collect([(one, None, two), three, None, ()]) == [one, two, three]
 
 
 def test_a_snapshot_goes_from_task_to_task_as_json_and_back():
