@@ -24,12 +24,13 @@ def inverted(before: Rows, _: Rows) -> Any:
 def clairvoyant(_: Rows, gate: Rows) -> Any:
     """A model that has learned the answers of the gate window by heart, and says that it has not seen them."""
     from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
-    from sklearn.tree import DecisionTreeClassifier
 
     features, labels = gate
-    numbers = make_column_transformer(("passthrough", ["age", "long_share_3d"]))
-    return make_pipeline(numbers, DecisionTreeClassifier(random_state=0)).fit(features, labels)
+    numbers = make_column_transformer((SimpleImputer(), ["age", "long_share_3d"]))
+    return make_pipeline(numbers, KNeighborsClassifier(n_neighbors=1, algorithm="brute")).fit(features, labels)
 
 
 def main(day: str, kind: str) -> int:
