@@ -5,7 +5,7 @@ differs between one business and the next stands here as data or as a `.sql` fil
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from functools import cached_property
@@ -179,7 +179,7 @@ class Candidate:
     def title(self) -> str:
         """What people read: the family, its parameters, and how it is calibrated."""
         calibrated = (self.calibration,) if self.calibration else ()
-        return " ".join((self.family, *(f"{name}={value}" for name, value in self.params.items()), *calibrated))
+        return " ".join((self.family, *_written(self.params), *calibrated))
 
     def estimator(self) -> Any:
         """A fresh, unfitted estimator with `fit(X, y)` and `predict_proba(X)`."""
@@ -410,6 +410,15 @@ class Domain:
                 f"{start} to {end} is not inside the calendar of {self.name} ({self.first_day} to {last})."
                 " Choose days inside it, or change first_day and last_day of the domain."
             )
+
+
+def _written(params: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """Parameters as `name=value`, those of a part as `part.name=value`."""
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _written(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}={value}"
 
 
 def _refuse_repeated(kind: str, names: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """The MLflow runs of a training: one for the training, and one below it for each candidate.
 
-A run is found again by its tags, so a retry goes on with the one that an interrupted try had opened.
+A run is found again by its tags and its title, so a retry goes on with the one that an interrupted try had opened. What
+was made from something else gets a run of its own: parameters of a run cannot be changed.
 """
 
 import hashlib
@@ -29,21 +30,22 @@ _INCLUDE = Path(__file__).parent.parent
 
 
 def open_training(domain: Domain, as_of: date, airflow_run: str, tags: Mapping[str, str]) -> str:
-    """The id of the MLflow run of a training, which is opened unless an earlier try did so."""
-    tags = {
-        **tags,
-        TRAINING: _name(as_of, airflow_run),
-        "airflow_run": airflow_run,
-        "trained_as_of": f"{as_of}",
-        "code_version": code_version(),
-    }
-    return _open(domain, f"{as_of}", {TRAINING: tags[TRAINING]}, tags)
+    """The id of the MLflow run of a training, which is opened unless an earlier try did so on the same data and code.
+
+    `tags` say what the training is made from.
+    """
+    made_from = {**tags, TRAINING: _name(as_of, airflow_run), "code_version": code_version()}
+    run = _open(domain, f"{as_of}", made_from, {"airflow_run": airflow_run, "trained_as_of": f"{as_of}"})
+    _client().update_run(run, status=RUNNING)
+    return run
 
 
 def open_candidate(domain: Domain, parent: str, candidate: Candidate) -> str:
-    """The id of the run of a candidate below that of its training, opened unless an earlier try did so."""
-    tags = {PARENT: parent, CANDIDATE: candidate.name}
-    return _open(domain, candidate.title, tags, tags)
+    """The id of the run of a candidate below that of its training, opened unless an earlier try did so.
+
+    One that was given other parameters since has another title, and so another run.
+    """
+    return _open(domain, candidate.title, {PARENT: parent, CANDIDATE: candidate.name})
 
 
 @contextmanager
@@ -140,14 +142,15 @@ def code_version() -> str:
         return "unknown"
 
 
-def _open(domain: Domain, title: str, found_by: Mapping[str, str], tags: Mapping[str, str]) -> str:
+def _open(domain: Domain, title: str, found_by: Mapping[str, str], also: Mapping[str, str] | None = None) -> str:
+    """The id of the oldest run with this title and these tags; one that is made has those of `also` too."""
     import mlflow
 
     experiment = mlflow.set_experiment(domain.name).experiment_id
-    known = _found(experiment, found_by)
-    if known:
-        return str(known[0].info.run_id)
-    run = _client().create_run(experiment, run_name=title, tags=dict(tags))
+    for known in _found(experiment, found_by):
+        if known.info.run_name == title:
+            return str(known.info.run_id)
+    run = _client().create_run(experiment, run_name=title, tags={**found_by, **(also or {})})
     return str(run.info.run_id)
 
 

@@ -7,12 +7,13 @@ changed in the domain meanwhile changes nothing.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
 from include.core.domain import Candidate, Domain
-from include.core.ledger import NotReadyError
+from include.core.errors import DomainError
 from include.modelops import card, drift, evaluation, figures, registry, tracking
 from include.modelops.snapshot import Snapshot, Window, drop, freeze, read_window
 
@@ -66,8 +67,10 @@ def validate_candidate(domain: Domain, name: str, snapshot: Frozen) -> dict[str,
     with tracking.failing(run):
         model = tracking.take_over(domain, run, "calibrated" if candidate.calibration else "fitted")
         keys, features = read_window(domain, frozen, frozen.windows.validation)
-        labels, probabilities = keys["label"].to_numpy(bool), model.predict_proba(features)[:, 1]
-        measures = evaluation.measures(labels, probabilities, domain.costs)
+        labels = keys["label"].to_numpy(bool)
+        with _own_fault(candidate, "validated"):
+            probabilities = model.predict_proba(features)[:, 1]
+            measures = evaluation.measures(labels, probabilities, domain.costs)
         intervals = evaluation.intervals(labels, probabilities, keys["as_of"].to_numpy("datetime64[D]"), domain.costs)
         groups = evaluation.slice_groups(domain.slices, features)
         tracking.log(run, metrics=with_intervals(measures, intervals))
@@ -115,13 +118,13 @@ def register_challenger(domain: Domain, snapshot: Frozen, validated: Iterable[Va
 def pick(domain: Domain, validated: Iterable[Validated]) -> Candidate:
     """The candidate with the lowest cost on the validation window; of equals, the one declared first.
 
-    One that failed is not among `validated`, and one whose cost is not a number cannot win. Raises NotReadyError when
+    One that failed is not among `validated`, and one whose cost is not a number cannot win. Raises DomainError when
     none is left.
     """
     costs = {found["candidate"]: found["measures"]["cost"] for found in validated}
     left = [candidate for candidate in domain.candidates if math.isfinite(costs.get(candidate.name, math.nan))]
     if not left:
-        raise NotReadyError(
+        raise DomainError(
             f"None of the {len(domain.candidates)} candidates could be validated. The logs of fit_candidate,"
             " calibrate_candidate and validate_candidate say why; mend the cause and clear the run."
         )
@@ -161,12 +164,28 @@ def _make_version(domain: Domain, candidate: Candidate, frozen: Snapshot, valida
     )
 
 
+@contextmanager
+def _own_fault(candidate: Candidate, what: str) -> Iterator[None]:
+    """Makes a DomainError of what fails in this block, so that it is not tried again: on the same rows and with the
+    same seed it would fail again. Only memory may be more at the next try.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise DomainError(
+            f"Candidate {candidate.name} cannot be {what} ({type(error).__name__}: {error})."
+            " Mend it, or take it out of the candidates, then clear the run."
+        ) from error
+
+
 def _fitted(domain: Domain, candidate: Candidate, frozen: Snapshot, window: Window) -> Any:
     from threadpoolctl import threadpool_limits
 
     keys, features = read_window(domain, frozen, window)
     # A product of matrices is summed in another order by another number of threads, and then has other last bits.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), _own_fault(candidate, "fitted"):
         return candidate.estimator().fit(features, keys["label"].to_numpy(bool))
 
 
@@ -177,6 +196,6 @@ def _calibrated(domain: Domain, candidate: Candidate, fitted: Any, frozen: Snaps
     from threadpoolctl import threadpool_limits
 
     keys, features = read_window(domain, frozen, window)
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), _own_fault(candidate, "calibrated"):
         calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method=candidate.calibration)
         return calibrated.fit(features, keys["label"].to_numpy(bool))

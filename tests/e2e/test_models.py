@@ -80,12 +80,17 @@ class Api(AirflowApi):
         self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
 
     def titles(self, dag_id: str, run_id: str) -> dict[str, dict[str, str]]:
-        """The state of each mapped task, by the name that the UI shows."""
-        found: dict[str, dict[str, str]] = {}
-        for task in self._pages(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"):
-            if task["map_index"] >= 0:
-                found.setdefault(task["rendered_map_index"], {})[task["task_id"].rpartition(".")[2]] = task["state"]
-        return found
+        """The state of each task of a mapped group, by the name that the UI shows of its first task."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        mapped = [task for task in self._pages(path, "task_instances") if task["map_index"] >= 0]
+        groups: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+        for task in mapped:
+            group, _, step = task["task_id"].rpartition(".")
+            groups.setdefault((group, task["map_index"]), {})[step] = task
+        return {
+            steps[STEPS[0]]["rendered_map_index"]: {step: task["state"] for step, task in steps.items()}
+            for steps in groups.values()
+        }
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.dataops.drops import BadDropError
 from include.dataops.quality import FailedChecksError
-from include.modelops.decisions import answered_by
 from tests.toy_domain.domain import domain
 
 
@@ -38,15 +37,3 @@ def test_a_task_names_a_queue_only_where_the_deployment_has_one(monkeypatch):
     assert compute("train") == {}
     monkeypatch.setenv("FLIGHTLINE_QUEUE_TRAIN", "large")
     assert compute("train") == {"queue": "large"}
-
-
-@pytest.mark.parametrize(
-    ("answer", "who"),
-    [
-        (None, None),
-        ({"chosen_options": ["Promote"], "responded_by_user": {"id": "1", "name": "Ada"}}, "Ada"),
-        ({"chosen_options": ["Reject"], "responded_by_user": None}, "nobody, the deadline passed"),
-    ],
-)
-def test_a_decision_says_who_made_it(answer, who):
-    assert answered_by(answer) == who

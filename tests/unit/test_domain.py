@@ -258,6 +258,8 @@ def test_a_candidate_is_titled_by_its_family_and_parameters():
     trees = Candidate("trees", "somewhere.models:boosted", {"depth": 3, "rate": 0.1})
     assert trees.title == "boosted depth=3 rate=0.1 sigmoid"
     assert Candidate("plain", "somewhere.models:linear", calibration=None).title == "linear"
+    both = Candidate("both", "a:blend", {"linear": {"C": 1}, "trees": {"depth": 3}}, calibration=None)
+    assert both.title == "blend linear.C=1 trees.depth=3"
 
 
 def test_a_candidate_that_does_not_exist_is_answered_with_those_that_do():

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from include.core.domain import Candidate, Domain, Windows, days_between
+from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.modelops.registry import fingerprint
 from include.modelops.snapshot import Cut, Snapshot, cut, table_of
@@ -85,7 +86,7 @@ def test_the_cheapest_of_those_that_were_validated_wins_and_of_equals_the_one_de
 
 @pytest.mark.parametrize("costs", [{}, {"first": nan, "second": nan}], ids=["all failed", "no numbers"])
 def test_a_training_without_any_validated_candidate_says_where_to_look(costs):
-    with pytest.raises(NotReadyError, match=r"None of the 2 candidates.*logs of fit_candidate"):
+    with pytest.raises(DomainError, match=r"None of the 2 candidates.*logs of fit_candidate"):
         pick(TWO, validated(**costs))
 
 

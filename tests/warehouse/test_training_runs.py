@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import os
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from math import nan
+from pathlib import Path
 
 import pytest
 
 from include.core import warehouse
 from include.core.domain import Candidate, Domain, Windows
+from include.core.errors import DomainError
 from include.dataops import preparation, reference
 from include.dataops.reference import Way
 from include.flights.domain import domain as flights
@@ -26,6 +31,10 @@ LAST_FLIGHTS = date(2013, 1, 14)
 
 def broken() -> None:
     raise ValueError("this candidate cannot be built")
+
+
+def greedy() -> None:
+    raise MemoryError("more than there is")
 
 
 BROKEN = Candidate("broken", "tests.warehouse.test_training_runs:broken", calibration=None)
@@ -139,12 +148,60 @@ def test_a_retry_goes_on_with_the_runs_that_are_there(snapshot):
     assert set(children(snapshot["mlflow_run"])) == {"logistic_regression"}
 
 
-def test_a_candidate_that_failed_runs_again_when_it_is_tried_again(snapshot):
+def test_a_training_that_is_cleared_after_its_data_changed_gets_a_run_that_says_so(snapshot):
+    training.fit_candidate(domain, "logistic_regression", snapshot)
+    with warehouse.transaction() as cursor:
+        cursor.execute("update features.visits_due set age = age + 1")
+    again = training.freeze_snapshot(domain, SECOND_TRAINING, snapshot["airflow_run"])
+    assert again["data_hash"] != snapshot["data_hash"]
+    assert client().get_run(again["mlflow_run"]).data.tags["data_hash"] == again["data_hash"]
+    training.remove_snapshot(domain, SECOND_TRAINING, snapshot["airflow_run"])
+    for run in (snapshot, again):
+        assert client().get_run(run["mlflow_run"]).info.status == "KILLED"
+    assert [run.info.status for run in children(snapshot["mlflow_run"]).values()] == ["KILLED"]
+
+
+def test_a_training_that_was_given_up_is_running_again_when_it_is_cleared(snapshot):
+    training.remove_snapshot(domain, SECOND_TRAINING, snapshot["airflow_run"])
+    assert training.freeze_snapshot(domain, SECOND_TRAINING, snapshot["airflow_run"]) == snapshot
+    assert client().get_run(snapshot["mlflow_run"]).info.status == "RUNNING"
+
+
+def test_a_candidate_with_other_parameters_gets_a_run_that_says_so(snapshot):
+    other = replace(domain, candidates=(replace(domain.candidates[0], params={"C": 2.0}),))
+    for of in (domain, other):
+        training.fit_candidate(of, "logistic_regression", snapshot)
+        run = tracking.open_candidate(of, snapshot["mlflow_run"], of.candidates[0])
+        assert client().get_run(run).data.params["C"] == f"{of.candidates[0].params['C']}"
+
+
+def test_a_candidate_that_predicts_no_numbers_fails_alone_and_is_not_tried_again(snapshot):
+    training.fit_candidate(domain, "logistic_regression", snapshot)
+    run = tracking.open_candidate(domain, snapshot["mlflow_run"], domain.candidates[0])
+    model = tracking.take_over(domain, run, "fitted")
+    model[-1].coef_[:] = nan
+    tracking.hand_on(run, "fitted", model)
+    with pytest.raises(DomainError, match=r"logistic_regression cannot be validated \(ValueError: Input contains NaN"):
+        training.validate_candidate(domain, "logistic_regression", snapshot)
+    assert client().get_run(run).info.status == "FAILED"
+
+
+def test_a_candidate_that_cannot_be_built_is_not_tried_again_and_one_that_lacks_memory_is(snapshot):
+    with pytest.raises(DomainError, match="broken cannot be fitted"):
+        training.fit_candidate(replace(domain, candidates=(BROKEN,)), "broken", snapshot)
+    greedy = replace(BROKEN, build="tests.warehouse.test_training_runs:greedy")
+    with pytest.raises(MemoryError):
+        training.fit_candidate(replace(domain, candidates=(greedy,)), "broken", snapshot)
+
+
+def test_a_candidate_that_failed_runs_again_when_it_is_mended_and_cleared(snapshot, monkeypatch):
     with pytest.raises(ValueError, match="cannot be built"):
         training.fit_candidate(replace(domain, candidates=(BROKEN,)), "broken", snapshot)
-    mended = replace(domain, candidates=(replace(domain.candidates[0], name="broken"),))
-    training.fit_candidate(mended, "broken", snapshot)
-    assert children(snapshot["mlflow_run"])["broken"].info.status == "RUNNING"
+    run = tracking.open_candidate(domain, snapshot["mlflow_run"], BROKEN)
+    assert client().get_run(run).info.status == "FAILED"
+    monkeypatch.setattr("tests.warehouse.test_training_runs.broken", domain.candidates[0].estimator)
+    training.fit_candidate(replace(domain, candidates=(BROKEN,)), "broken", snapshot)
+    assert client().get_run(run).info.status == "RUNNING"
 
 
 @pytest.mark.parametrize("steps", range(4), ids=["frozen", "fitted", "calibrated", "validated"])
@@ -205,17 +262,22 @@ def test_a_training_that_finds_its_version_whole_fits_nothing_again(trained):
 # The same snapshot gives the same models
 
 
-@pytest.fixture(scope="module")
-def two_weeks(flight_drops, new_database, mlflow_server) -> Domain:
-    """The flights with short windows and few trees, on a warehouse that holds their first two weeks."""
-    import mlflow
-
+def short_flights() -> Domain:
+    """The flights with short windows and few trees."""
     few = {"max_iter": 20, "max_leaf_nodes": 15, "min_samples_leaf": 20}
     candidates = []
     for candidate in flights.candidates:
         changed = {"trees": few} if "trees" in candidate.params else few if "max_iter" in candidate.params else {}
         candidates.append(replace(candidate, params={**candidate.params, **changed}))
-    short = replace(flights, candidates=tuple(candidates), windows=Windows(5, 3, 2, 2))
+    return replace(flights, candidates=tuple(candidates), windows=Windows(5, 3, 2, 2))
+
+
+@pytest.fixture(scope="module")
+def two_weeks(flight_drops, new_database, mlflow_server) -> Domain:
+    """The short flights, on a warehouse that holds their first two weeks."""
+    import mlflow
+
+    short = short_flights()
     new_database("template1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANDING_URI", flight_drops.as_uri())
@@ -230,9 +292,9 @@ def two_weeks(flight_drops, new_database, mlflow_server) -> Domain:
         yield short
 
 
-def prediction_hashes(of: Domain, airflow_run: str) -> dict[str, str]:
+def prediction_hashes(of: Domain, as_of: date, airflow_run: str) -> dict[str, str]:
     """Train every candidate on a snapshot of its own, and hash what each predicts for the gate window."""
-    snapshot = training.freeze_snapshot(of, LAST_FLIGHTS, airflow_run)
+    snapshot = training.freeze_snapshot(of, as_of, airflow_run)
     frozen = Snapshot.from_json(snapshot)
     _, features = read_window(of, frozen, frozen.windows.gate)
     found = {"snapshot": snapshot["data_hash"]}
@@ -242,11 +304,36 @@ def prediction_hashes(of: Domain, airflow_run: str) -> dict[str, str]:
         run = tracking.open_candidate(of, snapshot["mlflow_run"], candidate)
         model = tracking.take_over(of, run, "calibrated" if candidate.calibration else "fitted")
         found[candidate.name] = hashlib.sha256(model.predict_proba(features).tobytes()).hexdigest()
-    training.remove_snapshot(of, LAST_FLIGHTS, airflow_run)
+    training.remove_snapshot(of, as_of, airflow_run)
     return found
 
 
+def hashes_elsewhere(threads: int) -> dict[str, str]:
+    """The hashes that a fresh process finds, with so many threads for a fit."""
+    program = (
+        "import json; from tests.warehouse.test_training_runs import *;"
+        "print(json.dumps(prediction_hashes(short_flights(), LAST_FLIGHTS, 'elsewhere')))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=os.environ | {"OMP_NUM_THREADS": f"{threads}", "OPENBLAS_NUM_THREADS": f"{threads}"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout.splitlines()[-1])
+
+
 def test_two_trainings_on_one_snapshot_give_the_same_predictions_to_the_last_bit(two_weeks):
-    once, again = (prediction_hashes(two_weeks, run) for run in ("once", "again"))
-    assert once == again
+    once, again = (prediction_hashes(two_weeks, LAST_FLIGHTS, run) for run in ("once", "again"))
+    assert once == again == hashes_elsewhere(threads=1) == hashes_elsewhere(threads=3)
     assert len(set(once.values())) == len(once)
+
+
+def test_two_trainings_of_the_toy_on_one_snapshot_give_the_same_predictions_to_the_last_bit(trained):
+    both = replace(domain, candidates=(*domain.candidates, CALIBRATED))
+    once, again = (prediction_hashes(both, SECOND_TRAINING, run) for run in ("once", "again"))
+    assert once == again
+    assert len(set(once.values())) == 3
