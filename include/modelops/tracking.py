@@ -7,6 +7,7 @@ was made from something else gets a run of its own: parameters of a run cannot b
 import hashlib
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -65,18 +66,23 @@ def finish(run: str) -> None:
     _client().set_terminated(run, FINISHED)
 
 
-def log(
-    run: str, *, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None, step: int = 0
-) -> None:
-    """Add parameters and metrics to a run, all at once. Parameters that are there stay."""
+def log(run: str, *, params: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None) -> None:
+    """Add parameters and metrics to a run, all at once. Parameters that are there stay, and so do equal metrics: MLflow
+    refuses the metric of a model that has the same moment as an earlier one.
+    """
     from mlflow.entities import Metric, Param
 
     client = _client()
-    known = client.get_run(run).data.params
+    known = client.get_run(run).data
+    moment = time.time_ns() // 1_000_000
     client.log_batch(
         run,
-        params=[Param(name, str(value)) for name, value in (params or {}).items() if name not in known],
-        metrics=[Metric(name, float(value), 0, step) for name, value in (metrics or {}).items()],
+        params=[Param(name, str(value)) for name, value in (params or {}).items() if name not in known.params],
+        metrics=[
+            Metric(name, float(value), moment, 0)
+            for name, value in (metrics or {}).items()
+            if known.metrics.get(name) != float(value)
+        ],
     )
 
 

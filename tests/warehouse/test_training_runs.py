@@ -250,6 +250,18 @@ def test_a_file_between_tasks_that_holds_a_foreign_type_is_not_loaded(snapshot):
         tracking.take_over(distrustful, run, "fitted")
 
 
+def test_a_registration_that_is_tried_again_says_the_same_in_its_run_and_another_winner_its_own(snapshot):
+    both = replace(domain, candidates=(*domain.candidates, CALIBRATED))
+    validated = try_all(domain, snapshot)
+    first = training.register_challenger(domain, snapshot, validated)
+    kept = client().get_run(snapshot["mlflow_run"]).data.metrics
+    assert training.register_challenger(domain, snapshot, validated) == first
+    assert client().get_run(snapshot["mlflow_run"]).data.metrics == kept
+    other = [{**validated[0], "measures": {**validated[0]["measures"], "cost": 0.125}}]
+    assert training.register_challenger(both, snapshot, other) != first
+    assert client().get_run(snapshot["mlflow_run"]).data.metrics["cost"] == 0.125
+
+
 def test_a_training_that_finds_its_version_whole_fits_nothing_again(trained):
     frozen = training.freeze_snapshot(domain, FIRST_TRAINING, "a_second_time")
     validated = [{"candidate": "logistic_regression", "measures": {"cost": 0.1}, "intervals": {}}]
