@@ -86,33 +86,39 @@ class Snapshot:
 
 
 def freeze(domain: Domain, as_of: date, airflow_run: str) -> Snapshot:
-    """Keep the rows of all windows, with the labels that had landed by `as_of`, and open the MLflow run.
+    """Keep the rows of all windows, see `keep_rows`, and open the MLflow run. Repeating it gives the same snapshot."""
+    windows = cut(domain, as_of)
+    data_hash, rows = keep_rows(domain, as_of, airflow_run)
+    features = domain.feature_versions()
+    tags = {"data_hash": data_hash} | {f"view.{name}": version for name, version in features.items()}
+    run = tracking.open_training(domain, as_of, airflow_run, tags)
+    told = {f"{name}_window": f"{first} to {last}" for name, (first, last) in asdict(windows).items()}
+    tracking.log(run, params=told, metrics={"snapshot_rows": rows})
+    table, code = table_of(as_of, airflow_run), tracking.code_version()
+    return Snapshot(as_of, table, data_hash, rows, windows, features, airflow_run, code, run)
 
-    The data hash names the rows: the same ones give the same hash anywhere. Repeating it gives the same snapshot.
+
+def keep_rows(domain: Domain, as_of: date, airflow_run: str) -> tuple[str, int]:
+    """Keep the rows of all windows, with the labels that had landed by `as_of`, in a table of the run's own.
+
+    Returns their hash and their number: the same rows give the same hash anywhere.
     """
     from psycopg2 import sql
 
-    windows = cut(domain, as_of)
-    table = table_of(as_of, airflow_run)
+    windows, table = cut(domain, as_of), _in_ml(table_of(as_of, airflow_run))
     bound = feature_store.bounds(domain, windows.fit[0], windows.gate[1], as_of)
     with warehouse.transaction() as cursor:
         feature_store.one_moment(cursor)
         feature_store.require_fresh(cursor, domain, bound, labels=True)
         warehouse.join_by_hash(cursor)
-        cursor.execute(sql.SQL("drop table if exists {}").format(_in_ml(table)))
+        cursor.execute(sql.SQL("drop table if exists {}").format(table))
         cursor.execute(
-            sql.SQL("create table {} as {}").format(_in_ml(table), feature_store.statement(domain, labels=True)), bound
+            sql.SQL("create table {} as {}").format(table, feature_store.statement(domain, labels=True)), bound
         )
-        frozen = _read(cursor, domain, table, (windows.fit[0], windows.gate[1]))
-    rows = frozen.rows.num_rows
-    if not rows:
+        kept = _read(cursor, domain, table_of(as_of, airflow_run), (windows.fit[0], windows.gate[1]))
+    if not kept.rows.num_rows:
         raise NotReadyError(f"No labelled rows before {as_of}. Run backfill_features for the days before it.")
-    features = domain.feature_versions()
-    tags = {"data_hash": frozen.data_hash} | {f"view.{name}": version for name, version in features.items()}
-    run = tracking.open_training(domain, as_of, airflow_run, tags)
-    told = {f"{name}_window": f"{first} to {last}" for name, (first, last) in asdict(windows).items()}
-    tracking.log(run, params=told, metrics={"snapshot_rows": rows})
-    return Snapshot(as_of, table, frozen.data_hash, rows, windows, features, airflow_run, tracking.code_version(), run)
+    return kept.data_hash, kept.rows.num_rows
 
 
 def drop(as_of: date, airflow_run: str) -> None:

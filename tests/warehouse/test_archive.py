@@ -28,7 +28,7 @@ from include.core.ledger import NotReadyError
 from include.dataops import archive, cold_storage, landing, parquet, preparation, retention
 from include.dataops.cold_storage import ArchiveError
 from include.flights.domain import domain as flights
-from include.modelops import training
+from include.modelops.snapshot import keep_rows
 from tests.toy_domain.domain import domain
 from tests.warehouse.chain import (
     RUN,
@@ -468,9 +468,9 @@ def test_a_month_that_is_archived_and_has_rows_in_the_warehouse_is_left_alone(hi
 def test_a_training_needs_no_archived_month_and_sees_the_rows_that_it_saw_before(history):
     as_of = domain.last_day
     build(domain, domain.first_day, as_of)
-    with_all = training.freeze_snapshot(domain, as_of)
+    with_all = keep_rows(domain, as_of, RUN)
     leave()
-    assert training.freeze_snapshot(domain, as_of) == with_all
+    assert keep_rows(domain, as_of, RUN) == with_all
     assert (state(), days_of_february()) == ("archived", 0)
 
 

@@ -16,7 +16,7 @@ from include.core import warehouse
 from include.core.domain import Column, Domain, Source, days_between
 from include.core.ledger import NotReadyError
 from include.dataops import feature_build, feature_registry, landing, preparation
-from include.modelops import training
+from include.modelops.snapshot import keep_rows
 from tests.toy_domain import feed
 from tests.toy_domain.domain import domain
 from tests.warehouse.chain import (
@@ -191,10 +191,10 @@ def test_a_changed_view_has_to_be_rebuilt_before_a_training_and_only_that_one(bu
     of = prepared(edit("features/ward_history", "sum(past.long)", "2 * sum(past.long)"))
     as_of = date(2020, 3, 5)
     with pytest.raises(NotReadyError, match=r": ward_history 2020-02-26 to 2020-03-03 \(another version\)\."):
-        training.freeze_snapshot(of, as_of)
+        keep_rows(of, as_of, RUN)
     untouched = places("visits_due")
     feature_build.build(of, ["ward_history"], FIRST, LAST, RUN)
-    assert training.freeze_snapshot(of, as_of)
+    assert keep_rows(of, as_of, RUN)
     assert places("visits_due") == untouched
 
 
@@ -309,10 +309,10 @@ def test_a_warehouse_of_the_former_layout_keeps_its_rows_and_counts_all_of_them_
     assert listed == {"visits_due": [12, 12], "ward_history": [12, 12], "labels": [0, 0], "ward_tally": [0, 0]}
     assert dict(rows("select view, version from features.registry")) == versions
     with pytest.raises(NotReadyError, match="ward_history 2020-02-26"):
-        training.freeze_snapshot(domain, date(2020, 3, 5))
+        keep_rows(domain, date(2020, 3, 5), RUN)
     build_stale(domain)
     assert stale() == {}
-    assert training.freeze_snapshot(domain, date(2020, 3, 5))
+    assert keep_rows(domain, date(2020, 3, 5), RUN)
 
 
 # --- Another drop ---

@@ -10,7 +10,7 @@ from include.core.domain import days_between
 from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.dataops import feature_build, feature_store
-from include.modelops import training
+from include.modelops.snapshot import drop, keep_rows, table_of
 from tests.toy_domain import feed
 from tests.toy_domain.domain import domain
 from tests.warehouse.chain import RUN, build, clear_features, execute, feature_checksums, ingest, rows, value, vouch
@@ -134,25 +134,25 @@ def test_the_rows_for_training_are_the_rows_for_scoring_with_a_label(checked):
 def test_the_same_snapshot_has_the_same_hash_and_a_changed_row_another(checked):
     build(domain, FIRST, LAST)
     as_of = date(2020, 3, 5)
-    first = training.freeze_snapshot(domain, as_of)
-    assert training.freeze_snapshot(domain, as_of) == first
+    first = keep_rows(domain, as_of, RUN)
+    assert keep_rows(domain, as_of, RUN) == first
     execute("update features.visits_due set age = age + 1 where as_of = '2020-03-03' and visitor = 'v1'")
-    assert training.freeze_snapshot(domain, as_of) != first
-    training.drop_snapshot(as_of)
-    training.drop_snapshot(as_of)
-    assert value("select to_regclass('ml.snapshot_2020_03_05') is null")
+    assert keep_rows(domain, as_of, RUN) != first
+    drop(as_of, RUN)
+    drop(as_of, RUN)
+    assert value("select to_regclass(%s) is null", (f"ml.{table_of(as_of, RUN)}",))
 
 
 def test_nothing_that_landed_after_the_training_day_is_in_its_snapshot(checked):
     build(domain, FIRST, LAST)
     as_of = date(2020, 3, 4)
-    before = training.freeze_snapshot(domain, as_of)
+    before = keep_rows(domain, as_of, RUN)
     execute("update raw.visits set minutes = 500 where as_of > %s and minutes is not null", (as_of,))
     build(domain, FIRST, LAST)
-    assert training.freeze_snapshot(domain, as_of) == before
+    assert keep_rows(domain, as_of, RUN) == before
     execute("update raw.visits set minutes = 500 where as_of = '2020-03-03' and minutes is not null")
     build(domain, FIRST, LAST)
-    assert training.freeze_snapshot(domain, as_of) != before
+    assert keep_rows(domain, as_of, RUN) != before
 
 
 def test_a_view_that_gives_rows_of_other_days_is_refused_by_name_and_nothing_of_it_is_kept(checked, tmp_path):

@@ -36,8 +36,8 @@ def measure(predictions, labels):
     with warehouse.transaction() as cursor:
         cursor.execute("delete from ml.performance; delete from ml.predictions")
         cursor.execute("create temporary table landed_labels (as_of date, entity_id text, label boolean, landed date)")
-        columns = ("as_of", "entity_id", "model_version", "probability", "decision")
-        scored = ((day, entity, 1, repr(p), p >= threshold) for day, entity, p in predictions)
+        columns = ("as_of", "entity_id", "model_version", "probability", "decision", "features_version")
+        scored = ((day, entity, 1, repr(p), p >= threshold, "0a1b2c3d4e5f") for day, entity, p in predictions)
         warehouse.copy_rows(cursor, "ml", "predictions", columns, scored)
         cursor.executemany("insert into landed_labels values (%s, %s, %s, %s)", labels)
         cursor.execute(warehouse.statement("modelops/performance"), BOUND)
@@ -96,8 +96,8 @@ def test_predictions_that_were_superseded_are_not_measured(toy_warehouse):
     add_model(1)
     add_model(2)
     execute(
-        "insert into ml.predictions (as_of, entity_id, model_version, probability, decision, superseded)"
-        " values (%(day)s, 'a', 1, 0.1, false, true), (%(day)s, 'a', 2, 0.9, true, false)",
+        "insert into ml.predictions (as_of, entity_id, model_version, probability, decision, superseded,"
+        " features_version) values (%(day)s, 'a', 1, 0.1, false, true, 'x'), (%(day)s, 'a', 2, 0.9, true, false, 'x')",
         {"day": DAY},
     )
     with warehouse.transaction() as cursor:

@@ -24,7 +24,7 @@ from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
 from include.dataops import feature_build, feature_registry, landing, parquet, preparation
 from include.dataops.feature_store import TrainingSet, training_set
-from include.modelops import training
+from include.modelops.snapshot import cut, keep_rows, table_of
 from tests.toy_domain import feed
 from tests.toy_domain.domain import domain
 from tests.warehouse.chain import RUN, build, execute, ingest, rows, value, vouch
@@ -198,11 +198,11 @@ def test_a_snapshot_mixes_no_versions_and_is_made_once_the_range_is_built(built,
     with pytest.raises(
         NotReadyError, match=rf"ward_history 2020-03-01.*\({reason}\).* start 2020-03-01, end 2020-03-0"
     ):
-        training.freeze_snapshot(of, as_of)
-    assert value("select to_regclass('ml.snapshot_2020_03_05') is null")
+        keep_rows(of, as_of, RUN)
+    assert value("select to_regclass(%s) is null", (f"ml.{table_of(as_of, RUN)}",))
     everything = [view.name for view in of.built_views]
     feature_build.build(of, everything, date(2020, 3, 1), as_of, RUN, stale_only=True)
-    assert training.freeze_snapshot(of, as_of)
+    assert keep_rows(of, as_of, RUN)
 
 
 # --- The same rows for both ---
@@ -254,13 +254,13 @@ def test_the_same_rows_have_the_same_hash_after_a_rebuild_in_another_database_an
     built, toy_template, new_database
 ):
     as_of = date(2020, 3, 6)
-    windows = training.cut(domain, as_of)
+    windows = cut(domain, as_of)
     span = windows.fit[0], windows.gate[1]
     first = training_set(domain, *span, known_at=as_of)
     assert training_set(domain, *span, known_at=as_of) == first
     build(domain, FIRST, LAST)
     assert training_set(domain, *span, known_at=as_of) == first
-    assert training.freeze_snapshot(domain, as_of) == first.data_hash
+    assert keep_rows(domain, as_of, RUN)[0] == first.data_hash
     new_database(toy_template)
     fill(built.as_uri())
     assert training_set(domain, *span, known_at=as_of) == first
@@ -426,7 +426,7 @@ def test_rows_that_end_in_the_middle_are_an_error_and_never_taken_for_all(built)
 
 READERS = {
     "a reader": lambda: training_set(domain, *SPAN).data_hash,
-    "a snapshot": lambda: training.freeze_snapshot(domain, date(2020, 3, 5)),
+    "a snapshot": lambda: keep_rows(domain, date(2020, 3, 5), RUN),
 }
 
 
