@@ -27,7 +27,7 @@ GOES_ON = {"trigger_rule": TriggerRule.ALL_DONE, **MAPPED}  # with what a chunk 
         "dry_run": Param(False, type="boolean", description="Only say what would be done."),
     },
     doc_md=__doc__,
-    **CHAIN_DEFAULTS,
+    **{**CHAIN_DEFAULTS, "deadline": None},  # a range takes as long as it is long
 )
 def backfill_features():
     @task

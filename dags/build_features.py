@@ -9,14 +9,18 @@ from functools import partial
 from airflow.sdk import PartitionedAssetTimetable, dag
 
 from include.core.datasets import CHECKED, FEATURES
-from include.core.defaults import CHAIN_DEFAULTS
-from include.core.waiting import WhenReady
+from include.core.defaults import CHAIN_DEFAULTS, within
+from include.core.waiting import WhenReady, wait_within
 from include.dataops import feature_build
 from include.project import domain
 
 
 # Many runs may wait at once: a day that is mended must never find the line full of days that wait for it.
-@dag(schedule=PartitionedAssetTimetable(assets=CHECKED), doc_md=__doc__, **{**CHAIN_DEFAULTS, "max_active_runs": 64})
+@dag(
+    schedule=PartitionedAssetTimetable(assets=CHECKED),
+    doc_md=__doc__,
+    **{**CHAIN_DEFAULTS, "max_active_runs": 64, "deadline": within(wait_within(domain.quality_deadline))},
+)
 def build_features():
     WhenReady(
         task_id="build_views",

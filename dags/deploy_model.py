@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.core.calendar import as_of_day
 from include.core.datasets import CHALLENGER, CHAMPION
-from include.core.defaults import CHAIN_DEFAULTS, answer_within
+from include.core.defaults import CHAIN_DEFAULTS, answer_within, within
 from include.modelops import comparison, decisions
 from include.modelops.decisions import DECISION_DEFAULTS
 from include.modelops.gate import Route
@@ -20,7 +20,8 @@ from include.project import domain
 @dag(
     schedule=PartitionedAssetTimetable(assets=CHALLENGER),
     doc_md=__doc__,
-    **{**CHAIN_DEFAULTS, "default_args": DECISION_DEFAULTS, "max_active_runs": 16},
+    **CHAIN_DEFAULTS
+    | {"default_args": DECISION_DEFAULTS, "max_active_runs": 16, "deadline": within(answer_within(domain))},
 )
 def deploy_model():
     @task
@@ -59,8 +60,7 @@ def deploy_model():
 
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def reject(compared: dict, *, partition_key=None, run_id=None, ti=None) -> None:
-        answer = ti.xcom_pull(task_ids=Route.ASK.value)
-        decisions.reject(domain, as_of_day(partition_key), compared, answer, run_id)
+        decisions.reject(domain, as_of_day(partition_key), compared, ti.xcom_pull(task_ids=Route.ASK.value), run_id)
 
     outcomes = [promote(compared := compare_models()), reject(compared)]
     choose_route(compared) >> [ask_a_person, *outcomes]

@@ -12,8 +12,8 @@ from airflow.sdk import CronPartitionTimetable, dag, task
 
 from include.core.calendar import head_bounds
 from include.core.datasets import RAW
-from include.core.defaults import CHAIN_DEFAULTS
-from include.core.waiting import WhenReady
+from include.core.defaults import CHAIN_DEFAULTS, within
+from include.core.waiting import WhenReady, wait_within
 from include.dataops import landing, staging
 from include.project import domain
 
@@ -24,7 +24,7 @@ from include.project import domain
     ),
     doc_md=__doc__,
     **head_bounds(domain),
-    **{**CHAIN_DEFAULTS, "max_active_runs": 1},
+    **{**CHAIN_DEFAULTS, "max_active_runs": 1, "deadline": within(wait_within(domain.drop_deadline))},
 )
 def ingest_sources():
     stage_drop = WhenReady(

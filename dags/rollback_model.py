@@ -8,7 +8,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param, dag, task
 
 from include.core.datasets import CHAMPION
-from include.core.defaults import CHAIN_DEFAULTS, answer_within
+from include.core.defaults import CHAIN_DEFAULTS, answer_within, within
 from include.modelops import rollback, rollback_plan
 from include.project import domain
 
@@ -21,7 +21,7 @@ from include.project import domain
         "since": Param(None, type=["null", "string"], format="date", description="Empty: since its promotion."),
     },
     doc_md=__doc__,
-    **{**CHAIN_DEFAULTS, "max_active_runs": 1},
+    **{**CHAIN_DEFAULTS, "max_active_runs": 1, "deadline": within(answer_within(domain))},
 )
 def rollback_model():
     @task

@@ -8,14 +8,18 @@ from airflow.sdk import PartitionedAssetTimetable, TriggerRule, dag, task
 
 from include.core.calendar import as_of_day
 from include.core.datasets import FEATURES, PREDICTIONS
-from include.core.defaults import CHAIN_DEFAULTS
+from include.core.defaults import CHAIN_DEFAULTS, within
 from include.modelops import scoring
 from include.modelops.waiting import WaitForDecisions
 from include.project import domain
 
 
 # Many runs may wait at once: a day that came late must never find the line full of days that wait for it.
-@dag(schedule=PartitionedAssetTimetable(assets=FEATURES), doc_md=__doc__, **{**CHAIN_DEFAULTS, "max_active_runs": 64})
+@dag(
+    schedule=PartitionedAssetTimetable(assets=FEATURES),
+    doc_md=__doc__,
+    **{**CHAIN_DEFAULTS, "max_active_runs": 64, "deadline": within(domain.decision_deadline)},
+)
 def score_batch():
     wait_for_decisions = WaitForDecisions(task_id="wait_for_decisions", deadline=domain.decision_deadline)
 

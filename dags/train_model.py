@@ -9,7 +9,7 @@ from airflow.sdk import PartitionedAssetTimetable, TriggerRule, dag, task, task_
 from include.core.calendar import as_of_day
 from include.core.compute import compute
 from include.core.datasets import CHALLENGER, RETRAIN_REQUEST
-from include.core.defaults import CHAIN_DEFAULTS
+from include.core.defaults import CHAIN_DEFAULTS, within
 from include.modelops import training
 from include.modelops.decisions import DECISION_DEFAULTS
 from include.project import domain
@@ -19,7 +19,7 @@ from include.project import domain
     schedule=PartitionedAssetTimetable(assets=RETRAIN_REQUEST),
     doc_md=__doc__,
     user_defined_macros={"domain": domain},
-    **CHAIN_DEFAULTS,
+    **{**CHAIN_DEFAULTS, "deadline": within(domain.decision_deadline)},
 )
 def train_model():
     @task(**DECISION_DEFAULTS)

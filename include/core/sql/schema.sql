@@ -274,7 +274,17 @@ create table if not exists ml.reference_edges (
     primary key (model_version, feature)
 );
 
--- One row per scored day and feature (and one for the scores, 'probability').
+-- One row per model version, text feature and category among the rows the model was fitted on.
+create table if not exists ml.reference_categories (
+    model_version integer not null references ml.models,
+    feature       text    not null,
+    category      text    not null,
+    primary key (model_version, feature, category)
+);
+
+-- One row per scored day and feature (and one for the scores, 'probability'): how far the day lies from the rows that
+-- the champion was fitted on. `missing` is the share of rows without a value, `missing_then` that of the reference,
+-- `unseen` the share of rows in a category that the reference does not have, null for numbers.
 create table if not exists ml.drift (
     as_of         date             not null,
     model_version integer          not null,
@@ -283,8 +293,14 @@ create table if not exists ml.drift (
     js_distance   double precision not null,
     primary key (as_of, feature)
 );
+alter table ml.drift add column if not exists missing double precision;
+alter table ml.drift add column if not exists missing_then double precision;
+alter table ml.drift add column if not exists unseen double precision;
 
--- One row per scored day and the as-of day on which its labels were looked at.
+-- One row per look at a scored day (`window_days` 1) or at the days of a trailing window that `as_of` ends, for all
+-- rows or a group of a slice. `known_at` is the drop whose labels were the last to count, so a later look restates
+-- an earlier one, which stays. Of a window only days count that are not provisional, `days` of them.
+-- `predicted` is the mean probability, `cost` is per row, and `baseline_cost` what the first champion would have cost.
 create table if not exists ml.performance (
     as_of             date             not null,
     known_at          date             not null,
@@ -298,11 +314,36 @@ create table if not exists ml.performance (
     average_precision double precision,
     brier             double precision,
     ece               double precision,
-    cost              double precision,
-    primary key (as_of, known_at)
+    cost              double precision
+);
+alter table ml.performance add column if not exists window_days integer not null default 1;
+alter table ml.performance add column if not exists slice text not null default '';
+alter table ml.performance add column if not exists slice_group text not null default '';
+alter table ml.performance add column if not exists days integer not null default 1;
+alter table ml.performance add column if not exists predicted double precision;
+alter table ml.performance add column if not exists baseline_cost double precision;
+alter table ml.performance drop constraint if exists performance_pkey;
+create unique index if not exists one_look on ml.performance (as_of, known_at, window_days, slice, slice_group);
+create index if not exists performance_known_at on ml.performance (known_at);
+
+-- One row per monitored day and signal: what was judged of the champion, from which numbers, and since when it is so.
+create table if not exists ml.judgements (
+    as_of         date    not null,
+    signal        text    not null check (signal in ('calibration', 'cost', 'labels')),
+    state         text    not null check (state in ('healthy', 'harm', 'unknown')),
+    model_version integer,
+    days          integer not null,
+    value         double precision,
+    low           double precision,
+    high          double precision,
+    allowed       double precision,
+    since         date,
+    message       text    not null,
+    primary key (as_of, signal)
 );
 
--- One row per alert: what was seen, on which day, by which part of the chain.
+-- One row per alert: what was seen, since when, how sure that is, and what to do. `delivery` is 'sent', 'failed',
+-- 'kept' where no connection `alerts` names a receiver, or 'withheld' when the month's budget was used up.
 create table if not exists ml.alerts (
     as_of       date        not null,
     kind        text        not null,
@@ -311,6 +352,13 @@ create table if not exists ml.alerts (
     recorded_at timestamptz not null default clock_timestamp(),
     primary key (as_of, kind, subject)
 );
+alter table ml.alerts add column if not exists since date;
+alter table ml.alerts add column if not exists certainty text not null default '';
+alter table ml.alerts add column if not exists next_step text not null default '';
+alter table ml.alerts add column if not exists delivery text not null default 'kept';
+alter table ml.alerts drop constraint if exists delivery_is_known;
+alter table ml.alerts add constraint delivery_is_known
+    check (delivery in ('kept', 'sent', 'failed', 'withheld'));
 
 -- One row per source and month of raw that was archived: where its rows are, and what they were. `month` is its first
 -- day, `path` a file below COLD_URI, `as_of` the day whose run archived it, and `run_id` the run that set the state.
