@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from signal import SIGKILL, SIGTERM
 
-from local import bench_features, bench_server, postgres, processes
+from local import bench_drift, bench_features, bench_server, postgres, processes
 from local.bench_server import RUN, Bench, Figures
 from local.settings import REPO, LocalError
 
@@ -28,14 +28,17 @@ MLFLOW_WITHIN_SECONDS = 120.0
 
 
 def measure() -> Figures:
-    """The seconds, ratios and megabytes, with a server of Postgres and one of MLflow for this measurement only."""
+    """The seconds, ratios and megabytes, and those of drift, which needs the same year of features.
+
+    There is a server of Postgres and one of MLflow for this measurement only.
+    """
     with bench_server.server() as without_registry, registry(without_registry) as bench:
         bench_server.say("Building a year of features, and training all candidates on it")
         bench.run(bench_features.MODULE, "prepare")
         bench.run(bench_features.MODULE, "chunks")
         with closing(postgres.connect(bench.settings, "warehouse")) as connection, connection.cursor() as cursor:
             cursor.execute("vacuum (analyze)")  # else the server does so in the midst of a measurement
-        return _measure(bench)
+        return _measure(bench) | bench_drift.measure(bench)
 
 
 def _measure(bench: Bench) -> Figures:

@@ -30,7 +30,7 @@ order by case d.outcome when 'rolled_back' then d.as_of else d.effective_from - 
 # One row per scored day whose labels are complete: what was measured when they were last looked at.
 FINAL_PERFORMANCE = """
 select distinct on (as_of) as_of, roc_auc, ece, cost, average_precision, brier
-from ml.performance where not provisional order by as_of, known_at desc
+from ml.performance where not provisional and window_days = 1 and slice = '' order by as_of, known_at desc
 """
 
 SOURCE_ROWS = """

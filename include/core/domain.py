@@ -242,16 +242,22 @@ class Slice:
 
 @dataclass(frozen=True)
 class Windows:
-    """How the days before a training are cut: fit, then calibration, then validation, then gate. In days."""
+    """How the days before a training are cut: fit, then calibration, then validation, then gate. In days.
+
+    `max_fit` is for a rolling window: the most days to fit on. Without it all days since the first are.
+    """
 
     min_fit: int
     calibration: int
     validation: int
     gate: int
+    max_fit: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.min_fit, self.calibration, self.validation, self.gate) < 1:
             raise DomainError(f"every window must have at least one day: {self}")
+        if self.max_fit is not None and self.max_fit < self.min_fit:
+            raise DomainError(f"max_fit is below min_fit: {self}")
 
     @property
     def days(self) -> int:
@@ -261,10 +267,50 @@ class Windows:
 
 @dataclass(frozen=True)
 class Retraining:
-    """When monitoring asks for a training: days between two of them, with and without a champion."""
+    """When monitoring asks for a training. All in days since the last one was asked for: `cadence` for a champion of
+    whom nothing bad is known (None: never), `without_champion` while there is none.
 
-    cadence: int
+    `on_harm`: harm asks too. `on_drift` is a population stability index; when any feature has more, that asks too.
+    Both only when `pause` days have passed, for what a training brings shows only after a while.
+    """
+
+    cadence: int | None
     without_champion: int
+    pause: int = 14
+    on_harm: bool = True
+    on_drift: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.cadence or 1, self.without_champion, self.pause) < 1:
+            raise DomainError(f"trainings must lie at least one day apart: {self}")
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """What counts as harm by a champion, over its last `window` matured days, and how often people hear of it.
+
+    `max_ece` is the calibration error that is allowed, `max_cost` the cost per row as a share of what it costs without
+    a model, when all rows are treated alike. Harm is what surely lies beyond, with `confidence`; fewer than `min_days`
+    say nothing. Harm that lasts is told again after `remind_after` days; after `alerts_per_month` alerts of monitoring
+    the rest of the month is kept and not sent.
+    """
+
+    window: int
+    min_days: int
+    max_ece: float
+    max_cost: float = 1.0
+    confidence: float = 0.95
+    bootstraps: int = 1000
+    remind_after: int = 14
+    alerts_per_month: int = 4
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.min_days <= self.window:
+            raise DomainError(f"monitoring needs at least 2 days and at most its window: {self}")
+        if not 0.5 < self.confidence < 1:
+            raise DomainError(f"the confidence of monitoring is {self.confidence:g}; it must lie between 0.5 and 1")
+        if min(self.remind_after, self.alerts_per_month) < 1:
+            raise DomainError(f"remind_after and alerts_per_month must be at least 1: {self}")
 
 
 @dataclass(frozen=True)
@@ -299,6 +345,7 @@ class Domain:
     windows: Windows
     gate: Gate
     slices: tuple[Slice, ...]
+    monitoring: Monitoring
     retraining: Retraining
     drop_deadline: timedelta
     quality_deadline: timedelta

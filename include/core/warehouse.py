@@ -135,16 +135,16 @@ def join_by_hash(cursor: "Cursor") -> None:
 
 
 def copy_rows(cursor: "Cursor", schema: str, table: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Append `rows` to `schema.table` by COPY. A None becomes null."""
+    """Append `rows` to `schema.table` by COPY. A None becomes null, an empty text stays one."""
     import csv
 
     from psycopg2 import sql
 
     buffer = StringIO()
-    csv.writer(buffer).writerows(rows)
+    csv.writer(buffer).writerows([r"\N" if value is None else value for value in row] for row in rows)
     buffer.seek(0)
     cursor.copy_expert(
-        sql.SQL("copy {}.{} ({}) from stdin (format csv)").format(
+        sql.SQL(r"copy {}.{} ({}) from stdin (format csv, null '\N')").format(
             sql.Identifier(schema), sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
         ),
         buffer,

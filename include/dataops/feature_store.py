@@ -6,7 +6,7 @@ day, and a label counts from the drop that brought it. So nothing that was learn
 
 import hashlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -135,15 +135,19 @@ def bounds(domain: Domain, start: date, end: date, known_at: date | None) -> dic
     return {"start": start, "end": end, "known_at": landed}
 
 
-def statement(domain: Domain, *, labels: bool, ordered: bool = True) -> "Composable":
-    """The query of the rows: as_of, entity_id, the label if asked for, and every feature. Sorted by the first two, for
-    whom the order tells rows apart; to sort a year of them takes as long as to join them.
+def statement(
+    domain: Domain, *, labels: bool, ordered: bool = True, only: Collection[str] | None = None
+) -> "Composable":
+    """The query of the rows: as_of, entity_id, the label if asked for, and every feature, or those in `only`. Sorted by
+    the first two, for whom the order tells rows apart; to sort a year of them takes as long as to join them.
 
     Bound parameters: `start`, `end` and, for labels, `known_at`, see `bounds`.
     """
     from psycopg2 import sql
 
+    chosen = {view.name: [f for f in view.features if only is None or f.name in only] for view in domain.views}
     unit, *others = domain.views
+    others = [view for view in others if chosen[view.name]]
     selected: list[Composable] = [
         sql.Identifier(unit.name, "as_of"),
         sql.SQL("{} as entity_id").format(entity_id(domain, unit.name)),
@@ -170,7 +174,7 @@ def statement(domain: Domain, *, labels: bool, ordered: bool = True) -> "Composa
                 landed_labels(domain), sql.Identifier(LABELS), sql.SQL(" and ").join(on)
             )
         )
-    selected += [sql.Identifier(view.name, feature.name) for view in domain.views for feature in view.features]
+    selected += [sql.Identifier(view, feature.name) for view, features in chosen.items() for feature in features]
     return sql.SQL("select {} from {} {} where {} between %(start)s and %(end)s{}").format(
         sql.SQL(", ").join(selected),
         sql.Identifier("features", unit.name),

@@ -6,7 +6,7 @@ Light on purpose: every DAG file imports this. What is heavy (the feed, the esti
 from datetime import date, time, timedelta
 from pathlib import Path
 
-from include.core.domain import Candidate, Costs, Domain, Gate, Retraining, Slice, Windows
+from include.core.domain import Candidate, Costs, Domain, Gate, Monitoring, Retraining, Slice, Windows
 from include.flights.sources import ACTUALS, REFERENCES, SCHEDULE, WEATHER
 
 MODEL = "include.flights.model"
@@ -75,6 +75,8 @@ domain = Domain(
             {"regional": ("9E", "EV", "MQ", "OO", "YV"), "low cost": ("B6", "F9", "FL", "VX", "WN")},
         ),
     ),
+    # Over four weeks a storm does not matter; fewer days would take April's thunderstorms for a broken model.
+    monitoring=Monitoring(window=28, min_days=14, max_ece=0.1),
     retraining=Retraining(cadence=30, without_champion=7),
     drop_deadline=timedelta(hours=3),
     quality_deadline=timedelta(hours=12),

@@ -75,6 +75,12 @@ def on(cursor: "Cursor", day: date) -> ModelVersion | None:
     return None if change is None else registry.read_version(cursor, change.version)
 
 
+def first(cursor: "Cursor") -> ModelVersion | None:
+    """The first champion there ever was, whatever became of it; None when there was none yet."""
+    known = changes(cursor)
+    return registry.read_version(cursor, known[0].version) if known else None
+
+
 def before(known: Sequence[Change]) -> int | None:
     """The version to go back to: the last champion before the present one that was not itself rolled back."""
     gone: set[int] = set()

@@ -1,6 +1,6 @@
 """How far a day's values lie from those the champion was fitted on. Pure: shares in, distances out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import log, log2, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -38,21 +38,43 @@ def jensen_shannon_distance(expected: Mapping[str, float], actual: Mapping[str, 
 
 
 def profile(domain: Domain, features: "pd.DataFrame", scores: "np.ndarray") -> dict[str, dict[str, Any]]:
-    """The reference of every feature and of the scores ('probability'): {"shares", "edges"}; edges of numbers only."""
+    """The reference of every feature and of the scores ('probability'): {"shares", "edges", "categories"}.
+
+    A number has edges and no categories, a text has categories, all there were, and no edges.
+    """
     import pandas as pd
 
     known: dict[str, dict[str, Any]] = {}
     for feature in domain.features:
         values = features[feature.name]
         if feature.type == "text":
-            known[feature.name] = {"shares": category_shares(values), "edges": None}
+            known[feature.name] = {
+                "shares": category_shares(values),
+                "edges": None,
+                "categories": sorted(values.dropna().unique()),
+            }
         else:
             edges = numeric_edges(values)
-            known[feature.name] = {"shares": numeric_shares(values, edges), "edges": edges}
+            known[feature.name] = {"shares": numeric_shares(values, edges), "edges": edges, "categories": None}
     probabilities = pd.Series(scores)
     edges = numeric_edges(probabilities)
-    known["probability"] = {"shares": numeric_shares(probabilities, edges), "edges": edges}
+    known["probability"] = {"shares": numeric_shares(probabilities, edges), "edges": edges, "categories": None}
     return known
+
+
+def shares(
+    domain: Domain, reference: Mapping[str, Mapping[str, Any]], features: "pd.DataFrame"
+) -> dict[str, dict[str, float]]:
+    """The share of rows in each bin of a reference, for every feature, as `shares.sql` counts them."""
+    found = {}
+    for feature in domain.features:
+        values, known = features[feature.name], reference[feature.name]
+        if feature.type == "text":
+            named = known["shares"].keys() - {MISSING, OTHER}
+            found[feature.name] = _shares_of_texts(values, named)
+        else:
+            found[feature.name] = numeric_shares(values, known["edges"])
+    return found
 
 
 def numeric_edges(values: "pd.Series") -> list[float]:
@@ -68,24 +90,29 @@ def numeric_edges(values: "pd.Series") -> list[float]:
 
 
 def numeric_shares(values: "pd.Series", edges: list[float]) -> dict[str, float]:
-    """The share of rows in each bin, by its number, and in 'missing'."""
+    """The share of rows in each bin, by its number, and in 'missing'. A bin without rows is left out."""
     import numpy as np
 
-    bins = np.searchsorted(edges, values.to_numpy(), side="right").astype(str).astype(object)
-    bins[values.isna().to_numpy()] = MISSING
-    return _shares(bins)
+    known = values.dropna().to_numpy()
+    counts = np.bincount(np.searchsorted(edges, known, side="right"))
+    return _shares({**{str(n): int(rows) for n, rows in enumerate(counts)}, MISSING: len(values) - len(known)})
 
 
 def category_shares(values: "pd.Series") -> dict[str, float]:
-    """The share of each of the most frequent categories, of 'other' and of 'missing'."""
-    frequent = values.value_counts().head(TOP_CATEGORIES).index
-    named = values.where(values.isin(frequent) | values.isna(), OTHER).fillna(MISSING)
-    return _shares(named.tolist())
+    """The share of each of the most frequent categories, of 'other' and of 'missing'.
+
+    A category that is called like one of these two has no bin of its own, and is in 'other'.
+    """
+    counted = values.value_counts().drop([MISSING, OTHER], errors="ignore")
+    return _shares_of_texts(values, counted.head(TOP_CATEGORIES).index)
 
 
-def _shares(bins: object) -> dict[str, float]:
-    from collections import Counter
+def _shares_of_texts(values: "pd.Series", named: Iterable[str]) -> dict[str, float]:
+    counts = values.value_counts()
+    known = {name: int(counts.get(name, 0)) for name in named}
+    return _shares({**known, OTHER: int(counts.sum()) - sum(known.values()), MISSING: len(values) - int(counts.sum())})
 
-    counts = Counter(bins)  # type: ignore[call-overload]
+
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     total = sum(counts.values())
-    return {name: number / total for name, number in counts.items()}
+    return {name: rows / total for name, rows in counts.items() if rows}

@@ -107,8 +107,14 @@ def expected_calibration_error(labels: "np.ndarray", probabilities: "np.ndarray"
     """Mean gap between predicted and seen rate over ten bins of equal width, weighted by rows (Guo et al. 2017)."""
     import numpy as np
 
-    gaps = np.bincount(_bins(probabilities), weights=probabilities - labels, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(calibration_gaps(labels, probabilities)).sum() / len(labels))
+
+
+def calibration_gaps(labels: "np.ndarray", probabilities: "np.ndarray") -> "np.ndarray":
+    """The sum of probability less label in each of ten bins of equal width, shape (10,)."""
+    import numpy as np
+
+    return np.bincount(_bins(probabilities), weights=probabilities - labels, minlength=CALIBRATION_BINS)
 
 
 def calibration_curve(labels: "np.ndarray", probabilities: "np.ndarray") -> list[dict[str, float]]:

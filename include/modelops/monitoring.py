@@ -1,110 +1,120 @@
-"""Measure a day: drift of its inputs and scores, performance where labels have matured, and whether to retrain.
+"""Monitor a day: drift of its inputs and scores, performance where labels have matured, and what follows from both.
 
-A day's performance is looked at on each of the drops in which its labels still arrive, and every look is kept.
-It is provisional until the domain's coverage is reached.
+A day that was scored and never monitored is caught up by the next one, so that no gap stays. Everything is keyed by
+the as-of day, and monitoring a day again leaves the same rows.
 """
 
-from datetime import date, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
 
-from include.core import ledger, warehouse
-from include.core.domain import EVENT_DAY, Domain
+from include.core import alerts, ledger, warehouse
+from include.core.domain import Domain
 from include.core.ledger import Stage
-from include.dataops import feature_store
-from include.modelops import champion, drift, retraining
+from include.modelops import champion, drift_rows, performance, retraining
+from include.modelops.retraining import Judgement, Seen, Told
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor
 
 
-def measure_day(domain: Domain, as_of: date, run_id: str) -> retraining.Answer:
-    """Write drift and performance as known at the drop of `as_of`, and the ledger's row with the answer."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of monitoring leads to: whether to train, and whether there is an alert to explain."""
+
+    retrain: bool
+    reason: str
+    alerts: int
+
+
+def monitor(domain: Domain, as_of: date, run_id: str) -> Outcome:
+    """Monitor `as_of`, and before it the scored days that were left out; raise the alerts that are due.
+
+    Only the answer of `as_of` asks for a training: one that was due on a day left out is due still.
+    """
+    with warehouse.transaction() as cursor:
+        left_out = _left_out(cursor, as_of)
+    for day in left_out:
+        _measure(domain, day, run_id, retrain=False)
+    judgement = _measure(domain, as_of, run_id)
+    return Outcome(judgement.answer.retrain, judgement.answer.reason, len(judgement.alerts))
+
+
+def _measure(domain: Domain, as_of: date, run_id: str, *, retrain: bool = True) -> Judgement:
+    """Write drift, performance and judgement as known at the drop of `as_of`, and the ledger's row with the answer."""
     with warehouse.transaction() as cursor:
         warehouse.lock(cursor, "monitoring", as_of)
         warehouse.join_by_hash(cursor)
-        _replace_drift(cursor, domain, as_of)
-        _replace_performance(cursor, domain, as_of)
-        answer = _ask_for_training(cursor, domain, as_of)
-        detail = {"retrain": answer.retrain, "reason": answer.reason}
+        now = champion.change_on(cursor, as_of)
+        psi = drift_rows.replace(cursor, domain, as_of, None if now is None else now.version)
+        looked = performance.look(cursor, domain, as_of)
+        performance.replace(cursor, looked)
+        requested, matured_days = _training_facts(cursor, domain, as_of, looked)
+        seen = Seen(
+            as_of=as_of,
+            champion=None if now is None else now.version,
+            days=performance.matured_days(cursor, looked, now.version) if now else (),
+            coverage=performance.coverage(cursor, looked),
+            drift=psi,
+            told=_told(cursor, as_of),
+            days_since_request=requested,
+            matured_days=matured_days,
+        )
+        judgement = retraining.judge(seen, domain.costs, domain.monitoring, domain.retraining, domain.windows)
+        _keep(cursor, seen, judgement)
+        detail = {"retrain": retrain and judgement.answer.retrain, "reason": judgement.answer.reason}
         ledger.record(cursor, as_of, Stage.MONITORED, run_id, detail=detail)
-    return answer
+    # After the commit: what is told has to be there to be looked at.
+    for alert in judgement.alerts:
+        alerts.raise_alert(
+            as_of,
+            alert.kind,
+            alert.subject,
+            alert.message,
+            since=alert.since,
+            certainty=alert.certainty,
+            next_step=alert.next_step,
+            deliver=alert.within_budget,
+        )
+    return judgement
 
 
-def _replace_drift(cursor: Any, domain: Domain, as_of: date) -> None:
-    """Distances between the day's shares per bin and the champion's, for every feature and for the scores."""
-    cursor.execute("delete from ml.drift where as_of = %s", (as_of,))
-    now = champion.change_on(cursor, as_of)
-    if now is None:
-        return
-    cursor.execute(_scored_rows(domain), {"start": as_of, "end": as_of, "as_of": as_of, "version": now.version})
-    cursor.execute(warehouse.statement("modelops/shares"), {"version": now.version})
-    seen: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
-    for feature, name, expected, actual in cursor.fetchall():
-        reference, today = seen.setdefault(feature, ({}, {}))
-        reference[name], today[name] = expected, actual
+def _left_out(cursor: "Cursor", as_of: date) -> list[date]:
+    """Days before `as_of` that were scored and not monitored, in order."""
+    cursor.execute(warehouse.statement("modelops/not_monitored"), {"as_of": as_of})
+    return [day for (day,) in cursor.fetchall()]
+
+
+def _training_facts(cursor: "Cursor", domain: Domain, as_of: date, looked: performance.Look) -> tuple[int | None, int]:
+    """Days since a training was last asked for, and the number of days with features and labels."""
+    cursor.execute(
+        warehouse.statement("modelops/retraining_facts"),
+        {"as_of": as_of, "last_matured": looked.last, "unit": domain.unit},
+    )
+    days_since_request, matured_days = cursor.fetchone()  # type: ignore[misc]
+    return days_since_request, matured_days
+
+
+def _told(cursor: "Cursor", as_of: date) -> list[Told]:
+    """The alerts that monitoring raised on earlier days."""
+    cursor.execute(
+        "select as_of, kind, subject from ml.alerts where as_of < %s and kind = any(%s) order by as_of, kind, subject",
+        (as_of, list(retraining.KINDS)),
+    )
+    return [Told(*row) for row in cursor.fetchall()]
+
+
+def _keep(cursor: "Cursor", seen: Seen, judgement: Judgement) -> None:
+    """Replace the day's rows of `ml.judgements`."""
+    cursor.execute("delete from ml.judgements where as_of = %s", (seen.as_of,))
+    columns = ("state", "days", "value", "low", "high", "allowed", "since", "message")
     warehouse.copy_rows(
         cursor,
         "ml",
-        "drift",
-        ("as_of", "model_version", "feature", "psi", "js_distance"),
+        "judgements",
+        ("as_of", "model_version", "signal", *columns),
         (
-            (
-                as_of,
-                now.version,
-                feature,
-                drift.population_stability_index(reference, today),
-                drift.jensen_shannon_distance(reference, today),
-            )
-            for feature, (reference, today) in sorted(seen.items())
+            (seen.as_of, seen.champion, signal.name, *(getattr(signal, column) for column in columns))
+            for signal in judgement.signals
         ),
-    )
-
-
-def _scored_rows(domain: Domain) -> Any:
-    """A temporary table of the day's features beside the champion's probability."""
-    from psycopg2 import sql
-
-    return sql.SQL(
-        "create temporary table scored_rows on commit drop as"
-        " select features.*, predictions.probability from ({}) as features"
-        " join ml.predictions using (as_of, entity_id)"
-        " where predictions.as_of = %(as_of)s and predictions.model_version = %(version)s"
-    ).format(feature_store.statement(domain, labels=False))
-
-
-def _replace_performance(cursor: Any, domain: Domain, as_of: date) -> None:
-    """Measures of every scored day whose labels still arrive, over the labels that landed by `as_of`."""
-    from psycopg2 import sql
-
-    days = {"start": as_of - timedelta(days=domain.label_days), "end": as_of - timedelta(days=1), "known_at": as_of}
-    cursor.execute(
-        sql.SQL(
-            "create temporary table landed_labels on commit drop as"
-            " select {} as as_of, {} as entity_id, label, landed from ({}) as labels"
-        ).format(
-            sql.Identifier(EVENT_DAY), feature_store.entity_id(domain, "labels"), feature_store.landed_labels(domain)
-        ),
-        days,
-    )
-    cursor.execute("delete from ml.performance where known_at = %s", (as_of,))
-    cursor.execute(
-        warehouse.statement("modelops/performance"),
-        {
-            **days,
-            "false_alarm": domain.costs.false_alarm,
-            "missed": domain.costs.missed,
-            "min_coverage": domain.min_coverage,
-        },
-    )
-
-
-def _ask_for_training(cursor: Any, domain: Domain, as_of: date) -> retraining.Answer:
-    cursor.execute(
-        warehouse.statement("modelops/retraining_facts"),
-        {"as_of": as_of, "last_matured": as_of - timedelta(days=domain.label_days), "unit": domain.unit},
-    )
-    days_since_request, matured_days = cursor.fetchone()
-    return retraining.decide(
-        has_champion=champion.change_on(cursor, as_of) is not None,
-        days_since_request=days_since_request,
-        matured_days=matured_days,
-        windows=domain.windows,
-        policy=domain.retraining,
     )

@@ -216,6 +216,7 @@ def _keep(
         )
         cursor.execute("delete from ml.reference_profiles where model_version = %s", (number,))
         cursor.execute("delete from ml.reference_edges where model_version = %s", (number,))
+        cursor.execute("delete from ml.reference_categories where model_version = %s", (number,))
         warehouse.copy_rows(
             cursor,
             "ml",
@@ -236,5 +237,16 @@ def _keep(
                 (number, feature, "{" + ",".join(map(repr, known["edges"])) + "}")
                 for feature, known in profile.items()
                 if known["edges"] is not None
+            ),
+        )
+        warehouse.copy_rows(
+            cursor,
+            "ml",
+            "reference_categories",
+            ("model_version", "feature", "category"),
+            (
+                (number, feature, category)
+                for feature, known in profile.items()
+                for category in known["categories"] or ()
             ),
         )

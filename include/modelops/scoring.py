@@ -3,6 +3,7 @@
 Rows are read, scored and written at the same time, a batch after the other: memory does not grow with the range.
 """
 
+import logging
 import os
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from psycopg2.extensions import cursor as Cursor
 
+log = logging.getLogger(__name__)
+Baseline = tuple[ModelVersion, Any]
 BATCH_ROWS = 1 << 14
-COLUMNS = ("as_of", "entity_id", "model_version", "probability", "decision", "features_version")
+COLUMNS = ("as_of", "entity_id", "model_version", "probability", "decision", "features_version", "superseded")
 # Batches that may wait to be written, so that memory stays small when the server is slow.
 _AHEAD = 2
 _COPY_BYTES = 1 << 18
@@ -38,11 +41,16 @@ def score_day(domain: Domain, as_of: date, run_id: str) -> dict[str, Any]:
 
     Returns {"rows", "model_version"}. While there is no champion nothing is scored, and the ledger says so. A champion
     that changes before its predictions are written scores nothing: the new one does.
+
+    The first champion there ever was is scored beside the present one, superseded from the start: what it would have
+    cost is the measure of everything that was learned since.
     """
     for _ in range(_TRIES):
         with warehouse.transaction() as cursor:
             version = champion.on(cursor, as_of)
+            first = champion.first(cursor)
         model = registry.load(domain, version) if version else None
+        baseline = _load_baseline(domain, first) if first and version and first.version != version.version else None
         with warehouse.transaction() as cursor:
             warehouse.lock_shared(cursor, champion.LOCK)
             if champion.on(cursor, as_of) != version:
@@ -51,7 +59,7 @@ def score_day(domain: Domain, as_of: date, run_id: str) -> dict[str, Any]:
                 outcome: dict[str, Any] = {"rows": 0, "model_version": None}
                 ledger.record(cursor, as_of, Stage.SCORED, run_id, state="no_champion", detail=outcome)
             else:
-                rows = _replace(cursor, domain, as_of, as_of, version, model)
+                rows = _replace(cursor, domain, as_of, as_of, version, model, baseline)
                 outcome = {"rows": rows[as_of], "model_version": version.version}
                 ledger.record(cursor, as_of, Stage.SCORED, run_id, detail=outcome)
             return outcome
@@ -80,8 +88,23 @@ def score_days(domain: Domain, start: date, end: date, version: ModelVersion, ru
     return rows
 
 
+def _load_baseline(domain: Domain, first: ModelVersion) -> Baseline | None:
+    """The first champion, or None when it cannot be loaded any more: that must not hold up today's predictions."""
+    try:
+        return first, registry.load(domain, first)
+    except Exception:  # whatever it is, the champion is what counts
+        log.warning("Version %s, the first champion, cannot be scored for comparison", first.version, exc_info=True)
+        return None
+
+
 def _replace(
-    cursor: "Cursor", domain: Domain, start: date, end: date, version: ModelVersion, model: Any
+    cursor: "Cursor",
+    domain: Domain,
+    start: date,
+    end: date,
+    version: ModelVersion,
+    model: Any,
+    baseline: Baseline | None = None,
 ) -> dict[date, int]:
     """Write the predictions of `version` for these days anew and mark all others superseded; the rows of each day."""
     from threadpoolctl import threadpool_limits
@@ -89,9 +112,11 @@ def _replace(
     days = days_between(start, end)
     for day in days:
         warehouse.lock(cursor, "predictions", day)
-    bound = {"start": start, "end": end, "version": version.version}
+    written_anew = [version.version, *([baseline[0].version] if baseline else [])]
+    bound = {"start": start, "end": end, "versions": written_anew}
     cursor.execute(
-        "delete from ml.predictions where as_of between %(start)s and %(end)s and model_version = %(version)s", bound
+        "delete from ml.predictions where as_of between %(start)s and %(end)s and model_version = any(%(versions)s)",
+        bound,
     )
     cursor.execute(
         "update ml.predictions set superseded = true where as_of between %(start)s and %(end)s and not superseded",
@@ -109,7 +134,9 @@ def _replace(
         for batch in batches:
             scored = _score(batch, version, model, features_version)
             writing.append(writer.submit(_write, cursor, scored))
-            if len(writing) > _AHEAD:
+            if baseline and (beside := _score_baseline(batch, baseline, features_version)):
+                writing.append(writer.submit(_write, cursor, beside))
+            while len(writing) > _AHEAD:
                 writing.popleft().result()
             for counted in batch["as_of"].value_counts():
                 rows[counted["values"].as_py()] += counted["counts"].as_py()
@@ -118,7 +145,18 @@ def _replace(
     return dict(rows)
 
 
-def _score(batch: "pa.Table", version: ModelVersion, model: Any, features_version: str) -> "pa.Table":
+def _score_baseline(batch: "pa.Table", baseline: Baseline, features_version: str) -> "pa.Table | None":
+    """The rows of the first champion; None when the features are no longer those that it was fitted on."""
+    try:
+        return _score(batch, *baseline, features_version, superseded=True)
+    except Exception:  # whatever it is, the champion is what counts
+        log.warning("Version %s, the first champion, cannot be compared with", baseline[0].version, exc_info=True)
+        return None
+
+
+def _score(
+    batch: "pa.Table", version: ModelVersion, model: Any, features_version: str, *, superseded: bool = False
+) -> "pa.Table":
     """The rows of `ml.predictions` for a batch of the feature store."""
     import pyarrow as pa
 
@@ -130,6 +168,7 @@ def _score(batch: "pa.Table", version: ModelVersion, model: Any, features_versio
         pa.array(probabilities),
         pa.array(probabilities >= version.threshold),
         pa.repeat(features_version, len(batch)),
+        pa.repeat(superseded, len(batch)),
     ]
     return pa.table(columns, names=list(COLUMNS))
 

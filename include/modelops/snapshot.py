@@ -50,9 +50,10 @@ def cut(domain: Domain, as_of: date) -> Cut:
             f" The first training is possible on {first_possible}."
         )
     day = timedelta(days=1)
-    return Cut(
-        (domain.first_day, calibration - day), (calibration, validation - day), (validation, gate - day), (gate, last)
-    )
+    first = domain.first_day
+    if windows.max_fit is not None:
+        first = max(first, calibration - timedelta(days=windows.max_fit))
+    return Cut((first, calibration - day), (calibration, validation - day), (validation, gate - day), (gate, last))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ changed in the domain meanwhile changes nothing.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from include.core.domain import Candidate, Domain
 from include.core.errors import DomainError
-from include.modelops import card, drift, evaluation, figures, registry, tracking
-from include.modelops.snapshot import Snapshot, Window, drop, freeze, read_window
+from include.modelops import card, drift, evaluation, figures, fitting, registry, tracking
+from include.modelops.snapshot import Cut, Snapshot, Window, drop, freeze, read_window
 
 # A snapshot on its way from task to task.
 Frozen = Mapping[str, Any]
@@ -68,7 +67,7 @@ def validate_candidate(domain: Domain, name: str, snapshot: Frozen) -> dict[str,
         model = tracking.take_over(domain, run, "calibrated" if candidate.calibration else "fitted")
         keys, features = read_window(domain, frozen, frozen.windows.validation)
         labels = keys["label"].to_numpy(bool)
-        with _own_fault(candidate, "validated"):
+        with fitting.own_fault(candidate, "validated"):
             probabilities = model.predict_proba(features)[:, 1]
             measures = evaluation.measures(labels, probabilities, domain.costs)
         intervals = evaluation.intervals(labels, probabilities, keys["as_of"].to_numpy("datetime64[D]"), domain.costs)
@@ -131,6 +130,16 @@ def pick(domain: Domain, validated: Iterable[Validated]) -> Candidate:
     return min(left, key=lambda candidate: costs[candidate.name])
 
 
+def final_windows(candidate: Candidate, windows: Cut) -> tuple[Window, Window | None]:
+    """The days that the winner is fitted on, and those that it is calibrated on, if it is: all before the gate's."""
+    first, last = windows.fit[0], windows.validation[1]
+    if candidate.calibration is None:
+        return (first, last), None
+    start, end = windows.calibration
+    held_out = last - (end - start)
+    return (first, held_out - timedelta(days=1)), (held_out, last)
+
+
 def with_intervals(measures: Mapping[str, float], intervals: Mapping[str, Iterable[float]]) -> dict[str, float]:
     """Metrics as MLflow keeps them: each measure, and its low and high."""
     found = dict(measures)
@@ -143,15 +152,11 @@ def _make_version(domain: Domain, candidate: Candidate, frozen: Snapshot, valida
     """The reference profile for drift is made of the rows it was fitted on, and of its scores on the gate window:
     scores on rows that a model was fitted on are too sure of themselves.
     """
-    first, last = frozen.windows.fit[0], frozen.windows.validation[1]
-    if candidate.calibration:
-        start, end = frozen.windows.calibration
-        held_out = (last - (end - start), last)
-        fitted = _fitted(domain, candidate, frozen, (first, held_out[0] - timedelta(days=1)))
-        model = _calibrated(domain, candidate, fitted, frozen, held_out)
-    else:
-        model = _fitted(domain, candidate, frozen, (first, last))
-    _, features = read_window(domain, frozen, (first, last))
+    for_fit, held_out = final_windows(candidate, frozen.windows)
+    model = _fitted(domain, candidate, frozen, for_fit)
+    if held_out:
+        model = _calibrated(domain, candidate, model, frozen, held_out)
+    _, features = read_window(domain, frozen, (frozen.windows.fit[0], frozen.windows.validation[1]))
     _, unseen = read_window(domain, frozen, frozen.windows.gate)
     return registry.register(
         domain,
@@ -164,38 +169,11 @@ def _make_version(domain: Domain, candidate: Candidate, frozen: Snapshot, valida
     )
 
 
-@contextmanager
-def _own_fault(candidate: Candidate, what: str) -> Iterator[None]:
-    """Makes a DomainError of what fails in this block, so that it is not tried again: on the same rows and with the
-    same seed it would fail again. Only memory may be more at the next try.
-    """
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise DomainError(
-            f"Candidate {candidate.name} cannot be {what} ({type(error).__name__}: {error})."
-            " Mend it, or take it out of the candidates, then clear the run."
-        ) from error
-
-
 def _fitted(domain: Domain, candidate: Candidate, frozen: Snapshot, window: Window) -> Any:
-    from threadpoolctl import threadpool_limits
-
     keys, features = read_window(domain, frozen, window)
-    # A product of matrices is summed in another order by another number of threads, and then has other last bits.
-    with threadpool_limits(limits=1, user_api="blas"), _own_fault(candidate, "fitted"):
-        return candidate.estimator().fit(features, keys["label"].to_numpy(bool))
+    return fitting.fitted(candidate, features, keys["label"].to_numpy(bool))
 
 
 def _calibrated(domain: Domain, candidate: Candidate, fitted: Any, frozen: Snapshot, window: Window) -> Any:
-    """The fitted model with a calibrator behind it that is fitted on other days."""
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.frozen import FrozenEstimator
-    from threadpoolctl import threadpool_limits
-
     keys, features = read_window(domain, frozen, window)
-    with threadpool_limits(limits=1, user_api="blas"), _own_fault(candidate, "calibrated"):
-        calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method=candidate.calibration)
-        return calibrated.fit(features, keys["label"].to_numpy(bool))
+    return fitting.calibrated(candidate, fitted, features, keys["label"].to_numpy(bool))

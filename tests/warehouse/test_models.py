@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from psycopg2 import sql
 
 from include.core import warehouse
 from include.core.domain import days_between
@@ -47,11 +48,13 @@ def test_registering_the_same_snapshot_again_finds_the_version_that_is_there(tra
 
 
 def test_a_registration_that_was_cut_short_is_completed_by_the_next_try(trained):
-    kept = checksum("ml", "models"), checksum("ml", "reference_profiles"), checksum("ml", "reference_edges")
-    execute("delete from ml.reference_profiles; delete from ml.reference_edges; delete from ml.models")
+    tables = ("models", "reference_profiles", "reference_edges", "reference_categories")
+    kept = [checksum("ml", table) for table in tables]
+    for table in reversed(tables):
+        execute(sql.SQL("delete from ml.{}").format(sql.Identifier(table)))
     assert train(domain, FIRST_TRAINING) == 1
     assert train(domain, SECOND_TRAINING) == 2
-    assert (checksum("ml", "models"), checksum("ml", "reference_profiles"), checksum("ml", "reference_edges")) == kept
+    assert [checksum("ml", table) for table in tables] == kept
 
 
 def test_a_version_says_what_it_was_made_from(trained):
@@ -101,7 +104,7 @@ def measured(one_champion):
     answers = {}
     for day in days_between(EARLY, LAST):
         scoring.score_day(domain, day, RUN)
-        answers[day] = monitoring.measure_day(domain, day, RUN)
+        answers[day] = monitoring.monitor(domain, day, RUN)
     return answers
 
 
@@ -117,13 +120,16 @@ def test_the_drift_of_every_feature_and_of_the_scores_is_measured_each_day(measu
 def test_every_look_at_a_day_is_kept_until_its_labels_are_all_there(measured):
     late = next(day for day in days_between(EARLY, LAST) if feed.is_late(feed.LATE, day))
     assert rows(
-        "select known_at - as_of, matured, provisional from ml.performance where as_of = %s order by known_at", (late,)
+        "select known_at - as_of, matured, provisional from ml.performance"
+        " where as_of = %s and window_days = 1 and slice = '' order by known_at",
+        (late,),
     ) == [(1, 7, True), (2, 8, False)]
 
 
 def test_a_day_is_measured_on_its_predictions_and_the_outcomes_of_the_feed(measured):
     (cost, brier), *_ = rows(
-        "select cost, brier from ml.performance where as_of = %s and known_at = %s", (EARLY, LATER)
+        "select cost, brier from ml.performance where as_of = %s and known_at = %s and window_days = 1 and slice = ''",
+        (EARLY, LATER),
     )
     labels = {f"v{n}": feed.minutes(n, EARLY) >= 30 for n in feed.VISITORS}
     found = rows("select entity_id, probability, decision from ml.predictions where as_of = %s", (EARLY,))
@@ -134,9 +140,10 @@ def test_a_day_is_measured_on_its_predictions_and_the_outcomes_of_the_feed(measu
 
 
 def test_measuring_a_day_again_leaves_the_same_rows_and_the_same_answer(measured):
-    before = checksum("ml", "drift"), checksum("ml", "performance")
-    again = {day: monitoring.measure_day(domain, day, RUN) for day in days_between(EARLY, LAST)}
-    assert (checksum("ml", "drift"), checksum("ml", "performance")) == before
+    tables = ("drift", "performance", "judgements", "alerts")
+    before = [checksum("ml", table) for table in tables]
+    again = {day: monitoring.monitor(domain, day, RUN) for day in days_between(EARLY, LAST)}
+    assert [checksum("ml", table) for table in tables] == before
     assert again == measured
 
 
@@ -146,10 +153,10 @@ def test_a_training_is_asked_for_once_in_each_cadence(measured):
 
 
 def test_a_day_without_a_champion_has_no_drift_and_asks_for_a_training(trained):
-    answer = monitoring.measure_day(domain, FIRST_TRAINING, RUN)
+    answer = monitoring.monitor(domain, FIRST_TRAINING, RUN)
     assert answer.retrain
     assert value("select count(*) from ml.drift") == 0
 
 
 def test_days_that_are_too_few_for_a_training_ask_for_none(trained):
-    assert not monitoring.measure_day(domain, FIRST_TRAINING - timedelta(days=1), RUN).retrain
+    assert not monitoring.monitor(domain, FIRST_TRAINING - timedelta(days=1), RUN).retrain

@@ -313,6 +313,6 @@ def test_every_candidate_uses_the_columns_that_it_is_given_and_can_leave_some_ou
 def test_no_drift_is_told_of_a_feature_that_the_champion_does_not_know(before, new):
     feature_build.build_day(new, NEXT, RUN)
     scoring.score_day(new, NEXT, RUN)
-    monitoring.measure_day(new, NEXT, RUN)
+    monitoring.monitor(new, NEXT, RUN)
     assert rows("select 1 from ml.drift where feature = %s", (FEATURE,)) == []
     assert value("select count(distinct feature) from ml.drift") == len(flights.features) + 1

@@ -1,93 +1,122 @@
--- One row per scored day of [start, end]: the measures over the labels that landed after its predictions were made.
+-- One row per look: of each scored day of which labels still come or came with this drop, and of the trailing window
+-- that ends with `last`; for all rows and for every group of every slice.
 -- ROC-AUC by the rank sum (Mann & Whitney 1947), average precision over descending probabilities, expected calibration
 -- error over ten bins of equal width, cost per row from the decisions that were stored.
--- Sums are of type numeric, which adds up to the same in any order: a replay has to give the same bits.
-with scored as (
-    select as_of, model_version, entity_id, probability, decision
-    from ml.predictions
-    where as_of between %(start)s and %(end)s and not superseded
+with periods as (
+    select as_of as ends, 1 as window_days, as_of
+    from covered
+    where as_of >= %(still_landing)s or as_of = any(%(late_days)s)
+    union all
+    select %(last)s, %(window)s, as_of
+    from covered
+    where as_of between %(window_start)s and %(last)s and share >= %(min_coverage)s
 ),
-matured as (
-    select scored.*, labels.label
-    from scored
-    join landed_labels as labels using (as_of, entity_id)
-    where labels.landed > scored.as_of
+groups as (
+    -- Sorted byte by byte, which takes a third of the time of a language's rules.
+    select as_of, entity_id, '' collate "C" as slice, '' collate "C" as slice_group from looked_at
+    union all
+    select as_of, entity_id, slice collate "C", slice_group collate "C" from sliced
+),
+scored as (
+    select periods.ends, periods.window_days, groups.slice, groups.slice_group, looked_at.*
+    from periods
+    join looked_at using (as_of)
+    join groups using (as_of, entity_id)
 ),
 by_probability as (
-    select as_of, probability, count(*) as rows, count(*) filter (where label) as positives
-    from matured
-    group by as_of, probability
+    select
+        ends, window_days, slice, slice_group, probability,
+        count(*) as rows,
+        count(*) filter (where label) as positives
+    from scored
+    where label is not null
+    group by ends, window_days, slice, slice_group, probability
 ),
 cumulated as (
     select
-        as_of, rows, positives,
+        ends, window_days, slice, slice_group, rows, positives,
         sum(rows) over below as rows_below,
-        sum(rows) over above as rows_above,
-        sum(positives) over above as positives_above
+        sum(rows) over everything - sum(rows) over below + rows as rows_above,
+        sum(positives) over everything - sum(positives) over below + positives as positives_above
     from by_probability
     window
-        below as (partition by as_of order by probability),
-        above as (partition by as_of order by probability desc)
+        everything as (partition by ends, window_days, slice, slice_group),
+        below as (partition by ends, window_days, slice, slice_group order by probability)
 ),
 ranking as (
     select
-        as_of,
+        ends, window_days, slice, slice_group,
         -- A tie gets the mean of its ranks.
         sum(positives * (rows_below - (rows - 1) / 2.0)) as positive_ranks,
         sum(positives * positives_above::numeric / rows_above) as precision_sum
     from cumulated
-    group by as_of
+    group by ends, window_days, slice, slice_group
 ),
 calibration as (
-    select as_of, sum(abs(gap)) as gaps
+    select ends, window_days, slice, slice_group, sum(abs(gap)) as gaps
     from (
-        select as_of, sum(probability::numeric - label::integer) as gap
-        from matured
-        group by as_of, least(floor(probability * 10), 9)
+        select ends, window_days, slice, slice_group, sum(gap) as gap
+        from scored
+        where label is not null
+        group by ends, window_days, slice, slice_group, bin
     ) as bins
-    group by as_of
+    group by ends, window_days, slice, slice_group
+),
+days as (
+    select ends, window_days, count(*) as days
+    from periods
+    group by ends, window_days
 ),
 totals as (
     select
-        as_of,
-        count(*) as rows,
+        ends, window_days, slice, slice_group,
+        max(model_version) filter (where as_of = ends) as model_version,
+        max(model_version) as newest_version,
+        count(*) as predictions,
+        count(label) as rows,
         count(*) filter (where label) as positives,
-        avg((probability::numeric - label::integer) ^ 2) as brier,
-        avg(
-            case
-                when decision and not label then %(false_alarm)s
-                when label and not decision then %(missed)s
-                else 0
-            end
-        ) as cost
-    from matured
-    group by as_of
-),
-predicted as (
-    select as_of, min(model_version) as model_version, count(*) as rows
+        avg(predicted) as predicted,
+        avg(gap * gap) as brier,
+        avg(cost) as cost,
+        -- Of all rows or of none: a part of them would be no fair comparison.
+        case when count(first_cost) = count(label) then avg(first_cost) end as baseline_cost
     from scored
-    group by as_of
+    group by ends, window_days, slice, slice_group
 )
 insert into ml.performance (
-    as_of, known_at, model_version, predictions, matured, coverage, provisional, positives, roc_auc,
-    average_precision, brier, ece, cost
+    as_of, known_at, window_days, slice, slice_group, model_version, days, predictions, matured, coverage, provisional,
+    positives, predicted, roc_auc, average_precision, brier, ece, cost, baseline_cost
 )
 select
-    predicted.as_of,
+    totals.ends,
     %(known_at)s,
-    predicted.model_version,
-    predicted.rows,
-    coalesce(totals.rows, 0),
-    coalesce(totals.rows, 0)::double precision / predicted.rows,
-    coalesce(totals.rows, 0)::double precision / predicted.rows < %(min_coverage)s,
-    coalesce(totals.positives, 0),
+    totals.window_days,
+    totals.slice,
+    totals.slice_group,
+    coalesce(totals.model_version, totals.newest_version),
+    days.days,
+    totals.predictions,
+    totals.rows,
+    totals.rows::double precision / totals.predictions,
+    -- Whether a figure is final is known of the day as a whole, for every group alike.
+    exists (
+        select from covered
+        where share < %(min_coverage)s
+            and (
+                covered.as_of = totals.ends
+                or totals.window_days > 1 and covered.as_of between %(window_start)s and %(last)s
+            )
+    ),
+    totals.positives,
+    totals.predicted,
     (ranking.positive_ranks - totals.positives * (totals.positives + 1) / 2.0)
         / nullif(totals.positives * (totals.rows - totals.positives), 0),
     ranking.precision_sum / nullif(totals.positives, 0),
     totals.brier,
     calibration.gaps / nullif(totals.rows, 0),
-    totals.cost
-from predicted
-left join totals using (as_of)
-left join ranking using (as_of)
-left join calibration using (as_of)
+    totals.cost,
+    totals.baseline_cost
+from totals
+join days using (ends, window_days)
+left join ranking using (ends, window_days, slice, slice_group)
+left join calibration using (ends, window_days, slice, slice_group)

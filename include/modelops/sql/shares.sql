@@ -11,7 +11,7 @@ binned as (
     select
         values.feature,
         case
-            when values.value is null then 'missing'
+            when values.value is null or (edges.edges is not null and values.value = 'NaN') then 'missing'
             when edges.edges is not null then width_bucket(values.value::double precision, edges.edges)::text
             when known.bin is not null then known.bin
             else 'other'
@@ -21,7 +21,7 @@ binned as (
         on edges.model_version = %(version)s and edges.feature = values.feature
     left join ml.reference_profiles as known
         on known.model_version = %(version)s and known.feature = values.feature and known.bin = values.value
-        and edges.edges is null
+        and edges.edges is null and values.value not in ('missing', 'other')
 ),
 today as (
     select feature, bin, count(*) / sum(count(*)) over (partition by feature) as share
