@@ -7,7 +7,7 @@ LOCAL = .venv/bin/python -m local
 UV = .local/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test up stop status features lint lock bench bench-feast clean bootstrap
+.PHONY: help run test up stop status features lint lock bench bench-feast backtest clean bootstrap
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: bootstrap ## measure what the documents claim, into .local/bench.json
 bench-feast: bootstrap ## measure the training set of a year against Feast, into .local/bench.json
 	@$(PYTHON) local/bootstrap.py --feast
 	@.venv/bin/python -m local.bench_feast
+
+backtest: bootstrap ## replay the year under several policies of retraining, into docs/backtest.md
+	@.venv/bin/python -m local.backtest
 
 clean: bootstrap ## stop, and remove all data of the local runtime (the environments stay)
 	@$(LOCAL) clean
