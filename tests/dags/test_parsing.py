@@ -10,7 +10,20 @@ from tests.conftest import REPO
 from tests.dags.conftest import DAG_FILES
 
 SECONDS = 0.5  # of CPU time, on a machine that is busy with other tests
-HEAVY = {"pandas", "numpy", "sklearn", "mlflow", "soda", "skops", "psycopg2", "scipy", "pyarrow", "botocore", "s3fs"}
+HEAVY = {
+    "pandas",
+    "numpy",
+    "sklearn",
+    "mlflow",
+    "soda",
+    "skops",
+    "psycopg2",
+    "scipy",
+    "pyarrow",
+    "botocore",
+    "s3fs",
+    "apprise",
+}
 
 
 @pytest.fixture(scope="module")
