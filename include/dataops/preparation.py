@@ -13,6 +13,7 @@ def create_tables(domain: Domain) -> None:
         reference_tables.create_tables(cursor, domain)
         landing.create_tables(cursor, domain)
         feature_registry.register(cursor, domain)
+        cursor.execute(warehouse.statement("core/reader"))
 
 
 def write_sample_drops(domain: Domain) -> int:

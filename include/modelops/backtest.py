@@ -117,12 +117,14 @@ def read_rows(domain: Domain, first: date, last: date) -> Rows:
 
 @dataclass(frozen=True)
 class Version:
-    """A model of the replay, the last day it was fitted on, and its probability for every row, shape (n,)."""
+    """A model of the replay: the last day it was fitted on, the places of the rows it was fitted on, and its
+    probability for every row, shape (n,); NaN where it is never asked.
+    """
 
     number: int
     fitted_through: date
+    fitted_on: "np.ndarray"
     probabilities: "np.ndarray"
-    reference: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -153,6 +155,7 @@ class Backtest:
     def __init__(self, domain: Domain, candidate: Candidate, rows: Rows) -> None:
         self.domain, self.candidate, self.rows = domain, candidate, rows
         self._models: dict[tuple[Window, Window | None, date], Version] = {}
+        self._references: dict[int, dict[str, dict[str, Any]]] = {}
 
     def run(self, policy: Policy, first: date, last: date) -> Replay:
         """Every day from `first` to `last` under a policy, as if on its morning."""
@@ -220,10 +223,10 @@ class Backtest:
 
     def _drift(self, domain: Domain, day: date, champion: Version) -> dict[str, float]:
         rows = self.rows.between((day, day))
-        shares = drift.shares(domain, champion.reference, self.rows.features[rows])
+        reference = self.reference(champion)
+        shares = drift.shares(domain, reference, self.rows.features[rows])
         return {
-            name: drift.population_stability_index(champion.reference[name]["shares"], today)
-            for name, today in shares.items()
+            name: drift.population_stability_index(reference[name]["shares"], today) for name, today in shares.items()
         }
 
     def _train(self, domain: Domain, as_of: date) -> Version:
@@ -234,21 +237,38 @@ class Backtest:
         key = (window, held_out, known_at)
         if key not in self._models:
             found = self.rows.known(window, known_at)
-            features, labels = self.rows.features.iloc[found], self.rows.labels[found]
-            model = fitting.fitted(self.candidate, features, labels)
+            model = fitting.fitted(self.candidate, self.rows.features.iloc[found], self.rows.labels[found])
             if held_out:
                 apart = self.rows.known(held_out, known_at)
                 model = fitting.calibrated(
                     self.candidate, model, self.rows.features.iloc[apart], self.rows.labels[apart]
                 )
-            probabilities = model.predict_proba(self.rows.features)[:, 1]
-            self._models[key] = Version(
-                len(self._models) + 1,
-                (held_out or window)[1],
-                probabilities,
-                drift.profile(self.domain, features, probabilities[found]),
-            )
+            through = (held_out or window)[1]
+            number = len(self._models) + 1
+            self._models[key] = Version(number, through, found, self._predict(model, window, through))
         return self._models[key]
+
+    def _predict(self, model: Any, window: Window, through: date) -> "np.ndarray":
+        """The probability of every row that the model may be measured on: those after the days it was fitted on. The
+        first model is compared on days of the history too, which the gate then points out.
+        """
+        import numpy as np
+
+        first = 0 if self._models == {} else self.rows.between((window[0], through)).stop
+        probabilities = np.full(len(self.rows.day), np.nan)
+        if first < len(probabilities):
+            probabilities[first:] = model.predict_proba(self.rows.features.iloc[first:])[:, 1]
+        return probabilities
+
+    def reference(self, version: Version) -> dict[str, dict[str, Any]]:
+        """What drift is measured against, see `drift.profile`."""
+        import numpy as np
+
+        if version.number not in self._references:
+            features = self.rows.features.iloc[version.fitted_on]
+            unseen = version.probabilities[~np.isnan(version.probabilities)]
+            self._references[version.number] = drift.profile(self.domain, features, unseen)
+        return self._references[version.number]
 
     def _compare(self, domain: Domain, as_of: date, challenger: Version, champion: Version) -> gate.Decision:
         found = self.rows.known(cut(domain, as_of).gate, as_of)

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 import pytest
 
 from include.core.domain import days_between
-from include.dataops import backfill, landing, preparation, reference
+from include.dataops import backfill, landing, preparation
+from include.dataops import reference as reference_data
 from include.dataops.reference import Way
 from include.flights.domain import domain
 from include.modelops import backtest, drift
@@ -28,8 +29,8 @@ def year(new_database, tmp_path_factory) -> Backtest:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANDING_URI", tmp_path_factory.mktemp("year").as_uri())
         preparation.create_tables(domain)
-        reference.load_files(reference.find_files(domain))
-        reference.publish(domain, Way.COPY)
+        reference_data.load_files(reference_data.find_files(domain))
+        reference_data.publish(domain, Way.COPY)
         preparation.write_sample_drops(domain)
         for source in domain.sources:
             landing.load_source(domain, source, domain.first_day, domain.last_day, RUN)
@@ -74,9 +75,9 @@ def test_the_july_miscalibration_is_alerted_within_ten_matured_days(frozen):
 def test_raw_drift_in_april_alerts_nobody(year, frozen):
     numbers = [feature.name for feature in domain.features if feature.type != "text"]
     for day in APRIL:
-        model = frozen.champions[day]
-        shares = drift.shares(domain, model.reference, year.rows.features[year.rows.between((day, day))])
-        psi = [drift.population_stability_index(model.reference[name]["shares"], shares[name]) for name in numbers]
+        reference = year.reference(frozen.champions[day])
+        shares = drift.shares(domain, reference, year.rows.features[year.rows.between((day, day))])
+        psi = [drift.population_stability_index(reference[name]["shares"], shares[name]) for name in numbers]
         assert sum(value > 0.2 for value in psi) >= len(numbers) / 2
     assert [day for day, _ in frozen.alerts if day <= APRIL[-1]] == []
 
