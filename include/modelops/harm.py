@@ -105,9 +105,12 @@ def _cost(days: Sequence[MaturedDay], costs: Costs, limits: Monitoring) -> Signa
     rows, positives, spent = (
         np.array([getattr(day, name) for day in days], float) for name in ("rows", "positives", "cost")
     )
+    value = float(_share(spent.sum(), rows.sum(), positives.sum(), costs))
+    if np.isnan(value):
+        told = f"over {len(days)} matured days one decision for all rows would have cost nothing, so there is no share"
+        return Signal(Name.COST, State.UNKNOWN, len(days), told, allowed=limits.max_cost)
     weights = _weights(len(days), limits)
     drawn = _share(weights @ spent, weights @ rows, weights @ positives, costs)
-    value = float(_share(spent.sum(), rows.sum(), positives.sum(), costs))
     largest = float(max(value, np.nanmax(drawn, initial=0.0)))
     low, high = bootstrap.interval(value, drawn, len(days), limits.confidence, (0.0, largest))
     told = (

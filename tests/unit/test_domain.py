@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from include.core.domain import Candidate, Column, Costs, Domain, Slice, days_between, load_object
+from include.core.domain import (
+    Candidate,
+    Column,
+    Costs,
+    Domain,
+    Monitoring,
+    Retraining,
+    Slice,
+    Windows,
+    days_between,
+    load_object,
+)
 from include.core.errors import DomainError
 from include.flights.domain import domain as flights
 from tests.toy_domain.domain import domain as toy
@@ -247,6 +258,12 @@ def test_a_source_and_a_reference_table_name_each_column_once_and_have_their_key
         (lambda: replace(toy, candidates=toy.candidates * 2), "more than one candidate"),
         (lambda: replace(toy, slices=toy.slices * 2), "more than one slice is called ward"),
         (lambda: replace(toy, slices=(Slice("age", "age"),)), "age is none; there are"),
+        (lambda: Retraining(cadence=0, without_champion=7, pause=0), "at least one day apart"),
+        (lambda: Monitoring(window=7, min_days=8, max_ece=0.1), "at most its window"),
+        (lambda: Monitoring(window=7, min_days=1, max_ece=0.1), "at least 2 days"),
+        (lambda: Monitoring(window=7, min_days=2, max_ece=0.1, confidence=1.0), "between 0.5 and 1"),
+        (lambda: Monitoring(window=7, min_days=2, max_ece=0.1, alerts_per_month=0), "at least 1"),
+        (lambda: Windows(min_fit=28, calibration=1, validation=1, gate=1, max_fit=27), "max_fit is below min_fit"),
     ],
 )
 def test_models_gate_and_slices_that_cannot_work_are_refused_in_words(build, told):

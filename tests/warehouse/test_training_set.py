@@ -22,7 +22,7 @@ from include.core import warehouse
 from include.core.domain import Domain, days_between
 from include.core.errors import DomainError
 from include.core.ledger import NotReadyError
-from include.dataops import feature_build, feature_registry, landing, parquet, preparation
+from include.dataops import feature_build, feature_registry, feature_store, landing, parquet, preparation
 from include.dataops.feature_store import TrainingSet, training_set
 from include.modelops.snapshot import cut, keep_rows, table_of
 from tests.toy_domain import feed
@@ -469,3 +469,16 @@ def wait_for_waiting(many: int) -> None:
     while value("select count(*) from pg_locks where not granted") < many:
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_a_statement_of_some_features_reads_the_same_values_from_fewer_tables(built):
+    bound = feature_store.bounds(domain, domain.first_day, domain.last_day, None)
+    whole, some = (feature_store.statement(domain, labels=False, only=only) for only in (None, {"ward"}))
+    with warehouse.transaction() as cursor:
+        assert "ward_history" in whole.as_string(cursor)
+        assert "ward_history" not in some.as_string(cursor)
+        cursor.execute(whole, bound)
+        place = [column.name for column in cursor.description].index("ward")
+        expected = [(*row[:2], row[place]) for row in cursor.fetchall()]
+        cursor.execute(some, bound)
+        assert cursor.fetchall() == expected
