@@ -117,7 +117,34 @@ def test_a_replayed_day_is_scored_by_the_champion_of_that_day_and_not_by_the_lat
     crown(2, LATER)
     for day in (LATER, LATER - timedelta(days=1), EARLY):
         scoring.score_day(domain, day, RUN)
-    assert [scored(day) for day in days_between(EARLY, LATER)] == [[(1, False, 8)], [(1, False, 8)], [(2, False, 8)]]
+    served = "select as_of, model_version, count(*) from ml.predictions where not superseded group by 1, 2 order by 1"
+    assert rows(served) == [(EARLY, 1, 8), (LATER - timedelta(days=1), 1, 8), (LATER, 2, 8)]
+
+
+def test_the_first_champion_is_scored_beside_the_present_one_and_counts_for_nothing(one_champion):
+    scoring.score_day(domain, EARLY, RUN)
+    first = predictions(1, EARLY, EARLY)
+    crown(2, EARLY)
+    assert scoring.score_day(domain, EARLY, RUN) == {"rows": 8, "model_version": 2}
+    assert scored(EARLY) == [(1, True, 8), (2, False, 8)]
+    assert predictions(1, EARLY, EARLY) == first
+    before = checksum("ml", "predictions")
+    scoring.score_day(domain, EARLY, RUN)
+    assert checksum("ml", "predictions") == before
+
+
+def test_a_first_champion_that_cannot_be_loaded_any_more_holds_nothing_up(one_champion):
+    crown(2, EARLY)
+    execute("update ml.models set artifact_sha256 = 'of another file' where model_version = 1")
+    assert scoring.score_day(domain, EARLY, RUN) == {"rows": 8, "model_version": 2}
+    assert scored(EARLY) == [(2, False, 8)]
+
+
+def test_a_first_champion_whose_features_are_gone_is_left_out(one_champion):
+    (rows_of_day,) = feature_store.scoring_rows(domain, EARLY, EARLY, 100)
+    first = version(1), registry.load(domain, version(1))
+    assert len(scoring._score_baseline(rows_of_day, first, "x")) == 8
+    assert scoring._score_baseline(rows_of_day.drop_columns(["age"]), first, "x") is None
 
 
 def test_predictions_of_another_version_are_superseded_and_kept(one_champion):
