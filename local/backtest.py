@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 MODULE = "local.backtest"
 PAGE, PICTURE = REPO / "docs" / "backtest.md", REPO / "docs" / "pictures" / "backtest.png"
-MOST_ALERTS = 12
+# What people read and answer in a year: about one alert a month, and a training, which may end in a question.
+MOST_ALERTS, MOST_TRAININGS = 12, 12
 COLUMNS = (
     "Policy",
     "ROC-AUC",
     "Calibration error",
     "Cost",
     "Trainings",
+    "Questions",
     "Promoted",
     "Alerts",
     "Worst stretch",
@@ -77,8 +79,8 @@ def policy_of(domain: Any) -> str:
 
 
 def cheapest(results: "list[Result]") -> "list[Result]":
-    """The policies that cost least, of those that stay within the alerts that people read in a year."""
-    quiet = [result for result in results if result.alerts <= MOST_ALERTS]
+    """The policies that cost least, of those that stay within what people read and answer in a year."""
+    quiet = [result for result in results if result.alerts <= MOST_ALERTS and result.trainings <= MOST_TRAININGS]
     least = min(round(result.cost, 4) for result in quiet)
     return [result for result in quiet if round(result.cost, 4) == least]
 
@@ -102,8 +104,8 @@ def page(results: "list[Result]", replays: "list[Replay]", candidate: str, days:
         " year in which, looking back, more was off than the domain allows; detection is the first alert about harm or"
         " drift from its first day on.",
         "",
-        f"Of the policies with at most {MOST_ALERTS} alerts in the year the least cost is that of {best}."
-        f" The domain's policy is *{own}*.",
+        f"Of the policies with at most {MOST_ALERTS} alerts and {MOST_TRAININGS} trainings in the year {best} cost"
+        f" least. The domain's policy is *{own}*.",
         "",
         "![calibration error and cost over the year, per policy](pictures/backtest.png)",
         "",
@@ -125,7 +127,7 @@ def row(result: "Result") -> str:
     cells = [
         result.policy,
         *(f"{found[name]:.4f}" for name in ("roc_auc", "ece", "cost")),
-        *(str(found[name]) for name in ("trainings", "promotions", "alerts")),
+        *(str(found[name]) for name in ("trainings", "questions", "promotions", "alerts")),
         stretch,
         "" if detection is None else str(detection),
     ]
@@ -141,7 +143,7 @@ def draw(test: Any, replays: "list[Replay]", path: Path) -> None:
 
     from include.modelops import backtest
 
-    colours = ("#888888", "#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#009e73")
+    colours = ("#888888", "#e69f00", "#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#009e73")
     figure, (calibration, cost) = plt.subplots(2, 1, figsize=(11, 7), sharex=True, layout="constrained")
     for replayed, colour in zip(replays, colours, strict=False):
         found = list(backtest.trailing(test, replayed))
@@ -160,7 +162,7 @@ def draw(test: Any, replays: "list[Replay]", path: Path) -> None:
     for axes in (calibration, cost):
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylim(bottom=0)
-    calibration.legend(frameon=False, ncols=3, fontsize=9, loc="upper right")
+    calibration.legend(frameon=False, ncols=4, fontsize=9, loc="upper right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

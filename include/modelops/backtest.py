@@ -38,6 +38,7 @@ def policies(domain: Domain) -> tuple[Policy, ...]:
     never = replace(own, cadence=None, on_harm=False, on_drift=None)
     return (
         Policy("never", never),
+        Policy("every 14 days", replace(never, cadence=14)),
         Policy("monthly", replace(never, cadence=30)),
         Policy("rolling 90 days", replace(never, cadence=30), days=90),
         Policy("drift", replace(never, on_drift=0.2)),
@@ -308,7 +309,8 @@ def _day(day: date) -> "np.datetime64":
 
 @dataclass(frozen=True)
 class Result:
-    """A policy in numbers: means over the months, cost per row, how often it trained, alerted and changed the model.
+    """A policy in numbers: means over the months, cost per row, how often it trained, asked a person, changed the model
+    and alerted.
 
     `harm_since` to `harm_until` is the worst stretch of the year by calibration, looking back, None when none was worse
     than allowed; `days_to_detection` are those from its first day to the first alert about harm or drift in it, None
@@ -320,6 +322,7 @@ class Result:
     ece: float
     cost: float
     trainings: int
+    questions: int
     promotions: int
     alerts: int
     harm_since: date | None
@@ -356,6 +359,7 @@ def result(backtest: Backtest, replay: Replay) -> Result:
         float(np.mean([month["ece"] for month in months])),
         _measures(backtest, served)["cost"],
         len(replay.trainings),
+        sum(route == gate.Route.ASK for route in replay.trainings.values()),
         sum(route != gate.Route.REJECT for route in replay.trainings.values()),
         len(replay.alerts),
         since,

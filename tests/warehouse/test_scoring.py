@@ -363,7 +363,7 @@ def test_a_promotion_while_the_champion_is_loaded_is_noticed(one_champion, monke
 
     monkeypatch.setattr(registry, "load", load_late)
     assert scoring.score_day(domain, EARLY, RUN) == {"rows": 8, "model_version": 2}
-    assert scored(EARLY) == [(2, False, 8)]
+    assert scored(EARLY) == [(1, True, 8), (2, False, 8)]
 
 
 def test_a_promotion_in_flight_is_waited_for(one_champion):
