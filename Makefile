@@ -33,7 +33,7 @@ features: bootstrap ## the registry of the feature store: views, owners, coverag
 lint: bootstrap ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy include local
+	@.venv/bin/python -m mypy include local plugins/board plugins/model_board.py
 
 lock: bootstrap ## resolve the requirements into the lock files
 	@$(PYTHON) local/bootstrap.py --uv > /dev/null

@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote
 
+from local.postgres import READER
 from local.settings import ADMIN, MARKER, REPO, Settings, write_private
 
 # Settings of the user's shell that would lead the services elsewhere.
@@ -80,6 +81,7 @@ def service_environment(settings: Settings, socket_folder: Path, patience: int |
         "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://postgres@/mlflow?host={host}",
         "AIRFLOW_HOME": str(settings.airflow_home),
         "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse),
+        "AIRFLOW_CONN_WAREHOUSE_READER": json.dumps({**warehouse, "login": READER}),
     }
     for name, value in _airflow_options(settings, keys, host).items():
         environment[f"AIRFLOW__{name}"] = value

@@ -22,6 +22,8 @@ from local import cluster, processes
 from local.settings import LocalError, Settings
 
 DATABASES = ("airflow", "mlflow", "warehouse")
+# May only select, and that from the warehouse: core/sql/reader.sql grants it.
+READER = "flightline_reader"
 
 # A socket's path has to fit in 108 bytes of the kernel's address structure.
 LONGEST_SOCKET_PATH = 103
@@ -127,6 +129,7 @@ def _wait_ready(settings: Settings, process: psutil.Process, log: Path, seconds:
                 for database in DATABASES:
                     if database not in present:
                         cursor.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+                _make_reader(cursor)
             return
         except psycopg2.OperationalError as error:
             if not processes.is_alive(process) or time.monotonic() > end:
@@ -135,3 +138,12 @@ def _wait_ready(settings: Settings, process: psutil.Process, log: Path, seconds:
                     f"Postgres did not start ({reason}). The end of {log}:\n{processes.last_lines(log)}"
                 ) from error
             time.sleep(0.1)
+
+
+def _make_reader(cursor: Any) -> None:
+    """Make the role that reads the warehouse, unless it is there."""
+    cursor.execute("select from pg_roles where rolname = %s", (READER,))
+    if cursor.fetchone() is None:
+        role = sql.Identifier(READER)
+        cursor.execute(sql.SQL("create role {} login connection limit 20").format(role))
+        cursor.execute(sql.SQL("alter role {} set default_transaction_read_only = on").format(role))

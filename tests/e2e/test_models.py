@@ -1,5 +1,6 @@
 """The life of a model under a real scheduler: trained while one candidate breaks and one is killed, promoted, rejected,
-asked about, rolled back; a training that is given up leaves nothing.
+asked about, rolled back; a training that is given up leaves nothing. At the end a person looks at it all on the Model
+board.
 
 The drill runs once. After each step it notes what it sees, and the tests look at these notes.
 """
@@ -8,16 +9,19 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mlflow
 import pytest
 
+from local import browser
 from local.airflow_api import AirflowApi
 from local.settings import ADMIN
+from tests.e2e.browser import SECTIONS, Board, Keys, start_chrome  # noqa: F401 - a fixture, `chrome`
 from tests.e2e.runtime import Runtime, services_of, states, wait, wait_until_prepared
 from tests.toy_domain.domain import domain
 
@@ -296,4 +300,123 @@ def test_a_rollback_puts_the_version_before_back_and_scores_its_days_again(drill
 
 
 def test_a_rollback_with_nothing_to_go_back_to_is_refused_at_once_and_changes_nothing(drill):
-    assert drill["refused"] == drill["rolled back"]
+    refused, before = drill["refused"], drill["rolled back"]
+    assert replace(refused, alerts=before.alerts) == before
+    # A run by hand is of no day of the chain, and people hear of its failure all the same.
+    assert any(subject.startswith("rollback_model.") for subject, _ in refused.alerts.values())
+    assert not any(subject.startswith("rollback_model.") for subject, _ in before.alerts.values())
+
+
+@pytest.fixture(scope="module")
+def board(drill, runtime, chrome):
+    """The Model board after the drill, in a browser that has logged in."""
+    return Board(chrome, runtime.settings)
+
+
+@pytest.fixture
+def opened(board):
+    """The board in Airflow's frame, the way a person goes there."""
+    board.open_from_navigation()
+    return board
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_board_is_found_in_the_navigation_and_says_who_is_champion(opened, runtime):
+    told = words(opened.text("champion"))
+    ((run, candidate, first, last),) = runtime.rows(
+        "select mlflow_run_id, candidate, fitted_from, fitted_through from ml.models where model_version = 1"
+    )
+    named = candidate.replace("_", " ")
+    assert f"Version 1 {named} Scores since {LATER}, put back in place of version 3." in told
+    assert f"Fitted on {first} to {last}" in told
+    links = {link.text: link.get_attribute("href") for link in opened.all("#champion a")}
+    assert links == {
+        "Run in MLflow": f"{runtime.settings.mlflow_url}/#/runs/{run}",
+        "Model card": f"{runtime.settings.mlflow_url}/#/models/{domain.name}/versions/1",
+    }
+
+
+def test_every_section_of_the_board_shows_what_the_warehouse_holds(opened, runtime):
+    for section in SECTIONS:
+        assert opened.text(section), section
+    for detail in opened.all("summary, .more"):
+        detail.click()
+    shown = {section: words(opened.text(section)) for section in SECTIONS}
+    for message, *_ in runtime.rows(
+        "select message from ml.judgements where as_of = (select max(as_of) from ml.judgements)"
+    ):
+        assert words(message).lower() in shown["judgements"].lower()
+    for (reason,) in runtime.rows("select unnest(reasons) from ml.decisions"):
+        assert words(reason) in shown["decisions"]
+    assert REASON in shown["decisions"]
+    alerts = runtime.rows("select subject, message from ml.alerts")
+    assert alerts
+    for subject, message in alerts:
+        assert subject in shown["alerts"] and words(message) in shown["alerts"]
+    for (group,) in runtime.rows("select distinct slice_group from ml.performance where slice <> ''"):
+        assert group in shown["slices"]
+    assert "visits" in shown["quality"]
+
+
+def test_a_day_of_the_board_is_told_in_words_by_pointer_and_by_keyboard(opened):
+    (day,) = opened.all(f"[data-day='{LATER}']")
+    assert f"{LATER}: scored" in opened.point_at(day)
+    assert f"{ASKED}: " in opened.press(day, Keys.ARROW_LEFT)
+    before = opened.press(opened.one(f"[data-day='{ASKED}']"), Keys.HOME)
+    assert f"{domain.first_day}: features built, not scored" in before
+
+
+def test_the_drift_of_the_board_is_switched_from_one_measure_to_another(opened):
+    opened.text("drift")
+    for measure, title in (("missing", "Missing"), ("js_distance", "Jensen-Shannon"), ("psi", "PSI")):
+        opened.one(f"#measures label:has([value={measure}])").click()
+        told = opened.one("#heat .chart").get_attribute("aria-label")
+        assert told.startswith(f"{title} of ") and "scores" in told
+        browser.wait_for(opened.chrome, "#heat .chart svg")
+
+
+def test_the_board_fits_a_phone_and_turns_dark_with_the_system(board):
+    board.chrome.switch_to.default_content()
+    try:
+        browser.resize(board.chrome, *browser.PHONE)
+        browser.prefer(board.chrome, "light")
+        board.open_alone()
+        light = board.style("html", "backgroundColor")
+        assert not board.overflows()
+        browser.prefer(board.chrome, "dark")
+        assert board.style("html", "backgroundColor") != light
+        assert not board.overflows()
+    finally:
+        browser.prefer(board.chrome, "light")
+        browser.resize(board.chrome, *browser.DESKTOP)
+        board.chrome.get(board.url)
+
+
+def test_the_board_logs_no_error_and_asks_nobody_but_airflow(opened):
+    assert opened.errors() == []
+    assert opened.foreign_requests() == []
+
+
+def test_the_links_of_the_board_open_in_windows_of_their_own_though_its_frame_forbids_windows(opened, runtime):
+    chrome = opened.chrome
+    here = chrome.current_window_handle
+    opened.one("#champion a").click()
+    browser.wait_until(chrome, "return true")
+    (other,) = set(chrome.window_handles) - {here}
+    chrome.switch_to.window(other)
+    try:
+        ((run,),) = runtime.rows("select mlflow_run_id from ml.models where model_version = 1")
+        browser.wait_until(chrome, f"return document.body.innerText.includes('{run}')")
+        assert "Page Not Found" not in chrome.page_source
+    finally:
+        chrome.close()
+        chrome.switch_to.window(here)
+
+
+@pytest.mark.parametrize("path", ["", "data", "static/x/board.js", "static/x/plotly.min.js"])
+def test_nothing_of_the_board_is_served_to_who_has_not_logged_in(runtime, drill, path):
+    reply = httpx.get(f"{runtime.settings.airflow_url}/model-board/{path}", trust_env=False)
+    assert reply.status_code == 401
