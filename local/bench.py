@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local import bench_features, bench_ingest, bench_models
+from local import bench_board, bench_features, bench_ingest, bench_models
 from local.settings import REPO, LocalError, Settings, load, write_private
 
 # What Airflow alone needs for a day of six trivial tasks in five partitioned DAGs, on the same two cores.
@@ -28,7 +28,7 @@ def main() -> int:
     try:
         here = load()
         measured = {**measure_parsing(here.dags), **bench_ingest.measure(), **bench_features.measure()}
-        report(here, {**measured, **bench_models.measure(), **read_replay(here)})
+        report(here, {**measured, **bench_models.measure(), **bench_board.measure(), **read_replay(here)})
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1

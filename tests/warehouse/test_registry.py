@@ -163,7 +163,7 @@ def test_a_snapshot_is_registered_once_and_found_by_its_hash(trained):
 
 def test_a_version_that_the_warehouse_does_not_know_is_not_whole(trained):
     number = register("half", new_run())
-    for table in ("reference_edges", "reference_profiles", "models"):
+    for table in ("reference_categories", "reference_edges", "reference_profiles", "models"):
         execute(f"delete from ml.{table} where model_version = %s", (number,))  # noqa: S608
     assert registry.find(domain, "half") is None
     assert register("half", new_run()) == number
