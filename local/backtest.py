@@ -17,7 +17,8 @@ from local import bench_server
 from local.settings import REPO, LocalError
 
 if TYPE_CHECKING:
-    from include.modelops.backtest import Replay, Result
+    from include.modelops.backtest import Replay
+    from include.modelops.backtest_result import Result
 
 MODULE = "local.backtest"
 PAGE, PICTURE = REPO / "docs" / "backtest.md", REPO / "docs" / "pictures" / "backtest.png"
@@ -52,17 +53,17 @@ def main() -> None:
 
 def replay(name: str) -> dict[str, float]:
     """Replay every policy on the warehouse of the environment; returns the seconds of each."""
-    from include.modelops import backtest
+    from include.modelops import backtest, backtest_result, backtest_rows
     from include.project import domain
 
     candidate = domain.candidate(name) if name else domain.candidates[0]
     first, last = domain.history_through + timedelta(days=1), domain.last_day or date.max
-    test = backtest.Backtest(domain, candidate, backtest.read_rows(domain, domain.first_day, last))
+    test = backtest.Backtest(domain, candidate, backtest_rows.read_rows(domain, domain.first_day, last))
     replays, results, seconds = [], [], {}
     for policy in backtest.policies(domain):
         started = time.monotonic()
         replays.append(test.run(policy, first, last))
-        results.append(backtest.result(test, replays[-1]))
+        results.append(backtest_result.result(test, replays[-1]))
         seconds[policy.name] = round(time.monotonic() - started, 1)
         bench_server.say(f"{policy.name}: {seconds[policy.name]:.0f} s")
     PAGE.write_text(page(results, replays, candidate.title, (first, last), policy_of(domain)))
@@ -141,12 +142,12 @@ def draw(test: Any, replays: "list[Replay]", path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from include.modelops import backtest
+    from include.modelops import backtest_result
 
     colours = ("#888888", "#e69f00", "#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#009e73")
     figure, (calibration, cost) = plt.subplots(2, 1, figsize=(11, 7), sharex=True, layout="constrained")
     for replayed, colour in zip(replays, colours, strict=False):
-        found = list(backtest.trailing(test, replayed))
+        found = list(backtest_result.trailing(test, replayed))
         days = [day for day, *_ in found]
         style = {"color": colour, "lw": 1.6, "label": replayed.policy.name}
         calibration.plot(days, [value for _, value, _ in found], **style)

@@ -4,23 +4,20 @@ No Airflow, and no table is written: rows in, what would have happened out. Ever
 fitted on all of the history. Where the gate would ask a person, the answer is yes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from include.core import warehouse
 from include.core.domain import Candidate, Domain, Retraining, days_between
-from include.dataops import feature_store
 from include.modelops import drift, evaluation, fitting, gate, retraining, training
+from include.modelops.backtest_rows import Rows
 from include.modelops.harm import MaturedDay
 from include.modelops.retraining import Coverage, Judgement, Seen, Told
 from include.modelops.snapshot import Window, cut
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Policy:
 
 
 def policies(domain: Domain) -> tuple[Policy, ...]:
-    """What is compared: the usual ways, and the domain's own under the name 'domain'."""
+    """What is compared: the usual ways, each with the limits and the pause of the domain."""
     own = domain.retraining
     never = replace(own, cadence=None, on_harm=False, on_drift=None)
     return (
@@ -45,75 +42,6 @@ def policies(domain: Domain) -> tuple[Policy, ...]:
         Policy("harm", replace(never, on_harm=True)),
         Policy("monthly and harm", replace(never, cadence=30, on_harm=True)),
     )
-
-
-@dataclass(frozen=True)
-class Rows:
-    """All rows of a range of days in order of time: `keys` has as_of, entity_id, label (NaN where none came) and
-    `landed`, the drop that brought it, as the number of days after `as_of` (a large number where none came).
-    """
-
-    first: date
-    keys: "pd.DataFrame"
-    features: "pd.DataFrame"
-
-    @cached_property
-    def day(self) -> "np.ndarray":
-        """The day of each row, counted from `first`, shape (n,)."""
-        return (self.keys["as_of"].to_numpy("datetime64[D]") - _day(self.first)).astype(int)
-
-    @cached_property
-    def labels(self) -> "np.ndarray":
-        """The label of each row, False where none came, shape (n,)."""
-        return self.keys["label"].eq(True).to_numpy()
-
-    @cached_property
-    def landed(self) -> "np.ndarray":
-        """The drop that brought each label, counted from `first`, shape (n,)."""
-        return self.day + self.keys["landed"].to_numpy(int)
-
-    def number(self, day: date) -> int:
-        """A day counted from `first`."""
-        return (day - self.first).days
-
-    def between(self, window: Window) -> slice:
-        """The rows of a window, both days included."""
-        import numpy as np
-
-        first, last = (self.number(day) for day in window)
-        return slice(*np.searchsorted(self.day, [first, last + 1]).tolist())
-
-    def known(self, window: Window, known_at: date) -> "np.ndarray":
-        """The places of the rows of a window whose labels had come by a drop, but not before they were scored."""
-        import numpy as np
-
-        found = np.arange(len(self.day))[self.between(window)]
-        landed = self.landed[found]
-        return found[(landed <= self.number(known_at)) & (landed > self.day[found])]
-
-
-# Days after which a label that never came would have landed: later than any date.
-NEVER = 10_000_000
-
-
-def read_rows(domain: Domain, first: date, last: date) -> Rows:
-    """The rows of the feature store with the labels that came by `last`. Raises NotReadyError for days not built."""
-    import pandas as pd
-    from psycopg2 import sql
-
-    keys, features = feature_store.training_set(domain, first, last, labels=False).frames()
-    columns = [*map(sql.Identifier, ("event_day",)), feature_store.entity_id(domain, "labels")]
-    with warehouse.transaction() as cursor:
-        cursor.execute(
-            sql.SQL("select {}, label, landed - event_day from ({}) as labels").format(
-                sql.SQL(", ").join(columns), feature_store.landed_labels(domain)
-            ),
-            feature_store.bounds(domain, first, last, last),
-        )
-        came = pd.DataFrame(cursor.fetchall(), columns=["as_of", "entity_id", "label", "landed"])
-    keys = keys.merge(came, on=["as_of", "entity_id"], how="left", validate="one_to_one")
-    keys["landed"] = keys["landed"].fillna(NEVER).astype(int)
-    return Rows(first, keys, features)
 
 
 @dataclass(frozen=True)
@@ -299,111 +227,3 @@ def matured_day(as_of: date, labels: "np.ndarray", probabilities: "np.ndarray", 
 
 def _window(last: date, days: int) -> Sequence[date]:
     return days_between(last - timedelta(days=days - 1), last)
-
-
-def _day(day: date) -> "np.datetime64":
-    import numpy as np
-
-    return np.datetime64(day, "D")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A policy in numbers: means over the months, cost per row, how often it trained, asked a person, changed the model
-    and alerted.
-
-    `harm_since` to `harm_until` is the worst stretch of the year by calibration, looking back, None when none was worse
-    than allowed; `days_to_detection` are those from its first day to the first alert about harm or drift in it, None
-    when there was none.
-    """
-
-    policy: str
-    roc_auc: float
-    ece: float
-    cost: float
-    trainings: int
-    questions: int
-    promotions: int
-    alerts: int
-    harm_since: date | None
-    harm_until: date | None
-    days_to_detection: int | None
-
-
-def result(backtest: Backtest, replay: Replay) -> Result:
-    """What came of a replay, over all of its days whose labels came."""
-    import numpy as np
-
-    Served = tuple[np.ndarray, np.ndarray]
-    served: list[Served] = []
-    by_month: dict[tuple[int, int], list[Served]] = {}
-    for day, version in replay.champions.items():
-        found = backtest.rows.known((day, day), date.max)
-        served.append((found, version.probabilities[found]))
-        by_month.setdefault((day.year, day.month), []).append(served[-1])
-    months = [_measures(backtest, parts) for parts in by_month.values()]
-    stretch = worst_stretch(list(_excess(backtest, replay)), backtest.domain.monitoring.min_days)
-    days = list(replay.champions)
-    since, until = (days[stretch[0]], days[stretch[1]]) if stretch else (None, None)
-    heard = [
-        (day - since).days
-        for day, alert in replay.alerts
-        if since
-        and until
-        and since <= day <= until + timedelta(days=backtest.domain.label_days)
-        and alert.kind in (retraining.HARM, retraining.DRIFT)
-    ]
-    return Result(
-        replay.policy.name,
-        float(np.mean([month["roc_auc"] for month in months])),
-        float(np.mean([month["ece"] for month in months])),
-        _measures(backtest, served)["cost"],
-        len(replay.trainings),
-        sum(route == gate.Route.ASK for route in replay.trainings.values()),
-        sum(route != gate.Route.REJECT for route in replay.trainings.values()),
-        len(replay.alerts),
-        since,
-        until,
-        min(heard, default=None),
-    )
-
-
-def trailing(backtest: Backtest, replay: Replay) -> Iterator[tuple[date, float, float]]:
-    """Of each day from the first full window on: calibration error and cost per row over the window that it ends."""
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    for day, version in replay.champions.items():
-        found = backtest.rows.known((day, day), date.max)
-        parts.append((found, version.probabilities[found]))
-        if len(parts) >= backtest.domain.monitoring.window and len(found):
-            measures = _measures(backtest, parts[-backtest.domain.monitoring.window :])
-            yield day, measures["ece"], measures["cost"]
-
-
-def _measures(backtest: Backtest, parts: Sequence[tuple["np.ndarray", "np.ndarray"]]) -> dict[str, float]:
-    import numpy as np
-
-    found, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return evaluation.measures(backtest.rows.labels[found], probabilities, backtest.domain.costs)
-
-
-def _excess(backtest: Backtest, replay: Replay) -> Iterator[float]:
-    """By how many rows each day's predictions were further off than is allowed, in the mean."""
-    allowed = backtest.domain.monitoring.max_ece
-    for day, version in replay.champions.items():
-        found = backtest.rows.known((day, day), date.max)
-        gap = float((backtest.rows.labels[found] - version.probabilities[found]).sum())
-        yield gap - allowed * len(found)
-
-
-def worst_stretch(excess: Sequence[float], least: int) -> tuple[int, int] | None:
-    """First and last place of the stretch with the largest sum (Kadane's rule); None when it is shorter than `least` or
-    sums up to nothing.
-    """
-    best, found, start, total = 0.0, None, 0, 0.0
-    for place, value in enumerate(excess):
-        if total <= 0:
-            start, total = place, 0.0
-        total += value
-        if total > best:
-            best, found = total, (start, place)
-    return found if found and found[1] - found[0] + 1 >= least else None

@@ -10,8 +10,9 @@ from include.dataops import backfill, landing, preparation
 from include.dataops import reference as reference_data
 from include.dataops.reference import Way
 from include.flights.domain import domain
-from include.modelops import backtest, drift
-from include.modelops.backtest import Backtest, worst_stretch
+from include.modelops import backtest, backtest_result, backtest_rows, drift, evaluation
+from include.modelops.backtest import Backtest
+from include.modelops.backtest_result import worst_stretch
 from include.modelops.harm import Name, State
 from include.modelops.retraining import HARM
 from tests.warehouse.chain import RUN, vouch
@@ -37,7 +38,7 @@ def year(new_database, tmp_path_factory) -> Backtest:
         vouch(domain, domain.first_day, domain.last_day)
         for chunk in backfill.plan(domain, f"{domain.first_day}", f"{domain.last_day}", [], rebuild=False):
             backfill.build_chunk(domain, chunk, [], RUN, rebuild=False)
-        rows = backtest.read_rows(domain, domain.first_day, domain.last_day)
+        rows = backtest_rows.read_rows(domain, domain.first_day, domain.last_day)
     return Backtest(domain, domain.candidate("logistic_regression"), rows)
 
 
@@ -58,7 +59,7 @@ def test_the_frozen_model_ranks_as_well_as_it_ever_did_while_its_probabilities_a
     assert july.fitted_through == date(2013, 3, 31)
     assert july.probabilities[found].mean() < 0.2
     assert year.rows.labels[found].mean() > 0.3
-    measures = backtest.evaluation.measures(year.rows.labels[found], july.probabilities[found], domain.costs)
+    measures = evaluation.measures(year.rows.labels[found], july.probabilities[found], domain.costs)
     assert measures["roc_auc"] > 0.68
 
 
@@ -101,8 +102,8 @@ def test_the_policy_of_the_domain_alerts_rarely_and_is_the_cheapest_of_those_tha
     ran = year.run(own, FIRST, LAST)
     assert len(ran.alerts) <= 12
     assert set(ran.trainings)
-    cost = backtest.result(year, ran).cost
-    assert all(cost <= backtest.result(year, other).cost for other in quiet)
+    cost = backtest_result.result(year, ran).cost
+    assert all(cost <= backtest_result.result(year, other).cost for other in quiet)
 
 
 def test_a_replay_gives_the_same_again(year, frozen):
