@@ -135,17 +135,20 @@ def join_by_hash(cursor: "Cursor") -> None:
 
 
 def copy_rows(cursor: "Cursor", schema: str, table: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Append `rows` to `schema.table` by COPY. A None becomes null, an empty text stays one."""
-    import csv
-
+    """Append `rows` to `schema.table` by COPY. A None becomes null; every text stays what it is, an empty one too."""
     from psycopg2 import sql
 
     buffer = StringIO()
-    csv.writer(buffer).writerows([r"\N" if value is None else value for value in row] for row in rows)
+    buffer.writelines(",".join(map(_quoted, row)) + "\n" for row in rows)
     buffer.seek(0)
     cursor.copy_expert(
-        sql.SQL(r"copy {}.{} ({}) from stdin (format csv, null '\N')").format(
+        sql.SQL("copy {}.{} ({}) from stdin (format csv)").format(
             sql.Identifier(schema), sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
         ),
         buffer,
     )
+
+
+def _quoted(value: Any) -> str:
+    """A value of a line of CSV. Only what stands without quotes can be null, so every value has them."""
+    return "" if value is None else '"' + str(value).replace('"', '""') + '"'
