@@ -120,7 +120,7 @@ def _frame(domain: "Domain", start: Any, end: Any) -> "pd.DataFrame":
 
 def _keep(cursor: "Cursor", profile: dict[str, dict[str, Any]]) -> None:
     """The profile of a version that is no model, as the registry keeps it."""
-    from include.core import warehouse
+    from include.modelops import registry
 
     cursor.execute(
         "insert into ml.models (model_version, trained_as_of, candidate, artifact_path, artifact_sha256, mlflow_run_id,"
@@ -128,19 +128,7 @@ def _keep(cursor: "Cursor", profile: dict[str, dict[str, Any]]) -> None:
         " values (%(version)s, %(end)s, '', '', '', '', %(start)s, %(end)s, '', '{}', 0.5)",
         {"version": VERSION, "start": REFERENCE[0], "end": REFERENCE[1]},
     )
-    shares = [(VERSION, of, *share) for of, known in profile.items() for share in known["shares"].items()]
-    edges = [
-        (VERSION, of, "{" + ",".join(map(repr, known["edges"])) + "}")
-        for of, known in profile.items()
-        if known["edges"] is not None
-    ]
-    categories = [(VERSION, of, category) for of, known in profile.items() for category in known["categories"] or ()]
-    for table, column, rows in (
-        ("reference_profiles", ("bin", "share"), shares),
-        ("reference_edges", ("edges",), edges),
-        ("reference_categories", ("category",), categories),
-    ):
-        warehouse.copy_rows(cursor, "ml", table, ("model_version", "feature", *column), rows)
+    registry.keep_profile(cursor, VERSION, profile)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Every version is registered once per snapshot: a retry finds what an interrupted
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -214,39 +214,25 @@ def _keep(
                 "threshold": domain.costs.threshold,
             },
         )
-        cursor.execute("delete from ml.reference_profiles where model_version = %s", (number,))
-        cursor.execute("delete from ml.reference_edges where model_version = %s", (number,))
-        cursor.execute("delete from ml.reference_categories where model_version = %s", (number,))
-        warehouse.copy_rows(
-            cursor,
-            "ml",
-            "reference_profiles",
-            ("model_version", "feature", "bin", "share"),
-            (
-                (number, feature, name, share)
-                for feature, known in profile.items()
-                for name, share in known["shares"].items()
-            ),
-        )
-        warehouse.copy_rows(
-            cursor,
-            "ml",
-            "reference_edges",
-            ("model_version", "feature", "edges"),
-            (
-                (number, feature, "{" + ",".join(map(repr, known["edges"])) + "}")
-                for feature, known in profile.items()
-                if known["edges"] is not None
-            ),
-        )
-        warehouse.copy_rows(
-            cursor,
-            "ml",
-            "reference_categories",
-            ("model_version", "feature", "category"),
-            (
-                (number, feature, category)
-                for feature, known in profile.items()
-                for category in known["categories"] or ()
-            ),
-        )
+        keep_profile(cursor, number, profile)
+
+
+def keep_profile(cursor: "Cursor", number: int, profile: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the reference of a version, see `drift.profile`, in place of the one that it had."""
+    from psycopg2 import sql
+
+    for table in ("reference_profiles", "reference_edges", "reference_categories"):
+        cursor.execute(sql.SQL("delete from ml.{} where model_version = %s").format(sql.Identifier(table)), (number,))
+    shares = [(number, of, name, share) for of, known in profile.items() for name, share in known["shares"].items()]
+    edges = [
+        (number, of, "{" + ",".join(map(repr, known["edges"])) + "}")
+        for of, known in profile.items()
+        if known["edges"] is not None
+    ]
+    categories = [(number, of, category) for of, known in profile.items() for category in known["categories"] or ()]
+    for table, columns, rows in (
+        ("reference_profiles", ("bin", "share"), shares),
+        ("reference_edges", ("edges",), edges),
+        ("reference_categories", ("category",), categories),
+    ):
+        warehouse.copy_rows(cursor, "ml", table, ("model_version", "feature", *columns), rows)

@@ -13,11 +13,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from psycopg2 import sql
 from scipy.spatial.distance import jensenshannon
 
 from include.core import warehouse
-from include.modelops import drift
+from include.modelops import drift, registry
 from tests.toy_domain.domain import domain
 from tests.warehouse.models import add_model
 
@@ -114,7 +113,7 @@ def measured(then: list[tuple], now: list[tuple]) -> dict[str, dict[str, float]]
     features["ward"] = features["ward"].where(features["ward"].notna(), float("nan"))
     profile = drift.profile(domain, features, table["probability"].to_numpy(float))
     with warehouse.transaction() as cursor:
-        keep(cursor, profile)
+        registry.keep_profile(cursor, 1, profile)
         cursor.execute(
             "create temporary table scored_rows (as_of date, entity_id text, ward text, age integer,"
             " long_share_3d double precision, probability double precision) on commit drop"
@@ -138,27 +137,6 @@ def measured(then: list[tuple], now: list[tuple]) -> dict[str, dict[str, float]]
         }
         for feature, (before, today) in shares.items()
     }
-
-
-def keep(cursor, profile) -> None:
-    """The profile of version 1 in place of any other, as the registry keeps it."""
-    for table in ("reference_profiles", "reference_edges", "reference_categories"):
-        cursor.execute(sql.SQL("delete from ml.{}").format(sql.Identifier(table)))
-    for table, column, of_feature in (
-        ("reference_profiles", ("bin", "share"), lambda known: known["shares"].items()),
-        ("reference_edges", ("edges",), lambda known: [(known["edges"],)] if known["edges"] is not None else []),
-        ("reference_categories", ("category",), lambda known: [(category,) for category in known["categories"] or ()]),
-    ):
-        columns = ("model_version", "feature", *column)
-        rows = [(1, feature, *row) for feature, known in profile.items() for row in of_feature(known)]
-        cursor.executemany(
-            sql.SQL("insert into ml.{} ({}) values ({})").format(
-                sql.Identifier(table),
-                sql.SQL(", ").join(map(sql.Identifier, columns)),
-                sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
-            ),
-            rows,
-        )
 
 
 def assert_equal(then: list[tuple], now: list[tuple]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.core import warehouse
-from include.modelops import backtest, drift, evaluation, performance
+from include.modelops import backtest, drift, evaluation, performance, registry
 from include.modelops.harm import MaturedDay
 from tests.toy_domain.domain import domain
 from tests.warehouse.models import add_model
@@ -232,13 +232,7 @@ def test_shares_in_sql_are_those_of_the_profile(toy_warehouse, then, now):
     reference = drift.profile(domain, *frame(then))
     today, scores = frame(now)
     with warehouse.transaction() as cursor:
-        cursor.execute("delete from ml.reference_profiles; delete from ml.reference_edges")
-        for feature, known in reference.items():
-            shares = [(1, feature, name, share) for name, share in known["shares"].items()]
-            cursor.executemany("insert into ml.reference_profiles values (%s, %s, %s, %s)", shares)
-            if known["edges"] is not None:
-                edges = (feature, known["edges"])
-                cursor.execute("insert into ml.reference_edges values (1, %s, %s::double precision[])", edges)
+        registry.keep_profile(cursor, 1, reference)
         cursor.execute(
             "create temporary table scored_rows (as_of date, entity_id text, ward text, age integer,"
             " long_share_3d double precision, probability double precision) on commit drop"
